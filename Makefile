@@ -1,0 +1,48 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+
+.PHONY: help setup demo test lint bench lock clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+.venv/run: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
+	@echo "Setting up .venv (once) …"
+	@$(PYTHON) -m venv .venv || { echo "python3 -m venv failed; on Debian: apt install python3-venv"; exit 1; }
+	@$(PIP) -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q ops
+	@touch $@
+
+.venv/dev: .venv/run requirements-dev.lock
+	@echo "Installing what the tests need (once) …"
+	@$(PIP) -r requirements-dev.lock
+	@touch $@
+
+setup: .venv/run  ## Install into .venv what the deploys and the sandbox need
+
+demo: .venv/run  ## Take a backup, prove it, damage it, see that the damage is found
+	@$(BIN)/python -m ops.sandbox.demo
+
+test: .venv/dev  ## Run all tests
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: .venv/dev  ## Check style and types
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: .venv/dev  ## Measure speed and memory against pg_dump, pg_restore and the runbooks' shell line
+	@$(BIN)/python -m bench
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+
+lock: .venv/dev  ## Write the lock files anew from pyproject.toml
+	@$(LOCK) pyproject.toml --extra sandbox --group build -o requirements.lock
+	@$(LOCK) pyproject.toml --extra sandbox --group build --group dev -c requirements.lock -o requirements-dev.lock
+	@$(LOCK) --group runner -c requirements.lock -o ops/worker/requirements.lock
+
+clean:  ## Remove .venv and .sandbox
+	@[ ! -d .sandbox ] || $(BIN)/python -m ops.sandbox down
+	@rm -rf .venv .sandbox

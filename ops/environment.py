@@ -1,0 +1,314 @@
+"""The typed description of an environment: what an inventory file says is true of it."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ops.errors import ConfigurationError
+from ops.secrets import Secret
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+
+
+class Described(BaseModel):
+    """A part of the description: fixed once written, and with no field that is not known.
+
+    Raises:
+        ConfigurationError: one line that names file, field and what is allowed.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise ConfigurationError(*_explain(type(self), error)) from None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.model_dump().items())})"
+
+    __str__ = __repr__
+
+
+def _explain(model: type[BaseModel], error: ValidationError) -> tuple[str, str]:
+    """The first mistake, as (what and where, what is allowed)."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    field = ".".join(path)
+    where = f"{_inventory_line()}: {model.__name__}"
+    allowed = ", ".join(name for name in model.model_fields if name != "kind")
+    if first["type"] == "extra_forbidden":
+        return f"{where} has no field '{field}'", f"Its fields are: {allowed}"
+    if first["type"] == "missing":
+        return f"{where} needs the field '{field}'", f"Its fields are: {allowed}"
+    text = str(first["msg"]).removeprefix("Value error, ")
+    return f"{where}{f', field {field!r}' if field else ''}: {text}", ""
+
+
+def _inventory_line() -> str:
+    """File and line of the innermost caller that is not this package's model code or pydantic's."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        file = frame.f_code.co_filename
+        if file != __file__ and "/pydantic" not in file:
+            break
+    return f"{frame.f_code.co_filename} line {frame.f_lineno}"
+
+
+class Postgres(Described):
+    """A PostgreSQL database, as a URL or in parts.
+
+    Args:
+        url: ``postgresql://user:password@host:port/database?sslmode=…``, usually a secret.
+        host: name, address, or the directory of a socket.
+        port: TCP port.
+        database: the database's name; beside a URL, it spares resolving the secret just to know the name.
+        user: the role to connect as.
+        password: its password.
+        sslmode: libpq's word; default ``verify-full``, and ``prefer`` for this machine itself.
+        sslrootcert: file with the certificates to trust; default the system's.
+        bin_dir: where pg_dump and pg_restore of the server's version lie.
+        deadline: seconds without any progress after which a dump or restore is cut.
+    """
+
+    url: Secret | None = None
+    host: str | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    database: str | None = None
+    user: str | None = None
+    password: Secret | None = None
+    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = None
+    sslrootcert: str | None = None
+    bin_dir: str | None = None
+    deadline: Annotated[float, Field(gt=0)] = 300
+
+    @model_validator(mode="after")
+    def _url_or_parts(self) -> Self:
+        parts = [name for name in ("host", "port", "user", "password") if getattr(self, name) is not None]
+        if self.url is not None and parts:
+            raise ValueError(f"write either url or parts, not both (url and {', '.join(parts)})")
+        if self.url is None and not (self.host and self.database):
+            raise ValueError("write url=secret(…), or host=…, database=…, user=…, password=secret(…)")
+        if self.host:
+            _refuse_pooler(self.host)
+        return self
+
+    def parameters(self) -> dict[str, str]:
+        """libpq's connection parameters, password included.
+
+        Raises:
+            SecretMissing: the URL or the password cannot be found.
+            ConfigurationError: the URL is malformed, names no database, or goes through Neon's pooler.
+        """
+        found = {
+            "host": self.host,
+            "port": self.port and str(self.port),
+            "dbname": self.database,
+            "user": self.user,
+            "password": self.password and self.password.reveal(),
+            "sslmode": self.sslmode,
+            "sslrootcert": self.sslrootcert,
+        }
+        given = {key: value for key, value in found.items() if value}
+        if self.url is not None:
+            given = {**_parse(self.url), **given}
+        if not given.get("dbname") or not given.get("host"):
+            raise ConfigurationError(f"{self.url!r} names no {'host' if given.get('dbname') else 'database'}")
+        _refuse_pooler(given["host"])
+        if not _is_this_machine(given["host"]):
+            given.setdefault("sslmode", "verify-full")
+        if given.get("sslmode", "").startswith("verify-"):
+            given.setdefault("sslrootcert", ssl.get_default_verify_paths().cafile or "system")
+        return given
+
+    def name(self) -> str:
+        """The database's name, which is part of where its backups lie."""
+        return self.database or self.parameters()["dbname"]
+
+
+def _parse(url: Secret) -> dict[str, str]:
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        return {key: str(value) for key, value in conninfo_to_dict(url.reveal()).items() if value is not None}
+    except ProgrammingError:
+        # libpq's message quotes the URL, password included.
+        raise ConfigurationError(
+            f"{url!r} is not a connection URL", "It reads postgresql://user:password@host:port/database"
+        ) from None
+
+
+def _refuse_pooler(host: str) -> None:
+    """A transaction pooler loses the exported snapshot and session settings that a dump rests on."""
+    if host.split(".")[0].endswith("-pooler"):
+        raise ConfigurationError(
+            f"the host {host} is Neon's connection pooler, through which pg_dump and migrations fail",
+            f"Use the direct host: {host.replace('-pooler', '', 1)}",
+        )
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost" or host.startswith(("/", "@")):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class S3(Described):
+    """A bucket behind the S3 interface.
+
+    Args:
+        bucket: its name.
+        prefix: where in the bucket backups lie.
+        endpoint: URL of the service; none for AWS itself.
+        region: AWS region.
+        access_key: access key id.
+        secret_key: secret access key.
+    """
+
+    kind: Literal["s3"] = "s3"
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]*$")] = ""
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^/@]+$")] | None = None
+    region: str = "us-east-1"
+    access_key: Secret
+    secret_key: Secret
+
+
+class R2(Described):
+    """A bucket on Cloudflare R2.
+
+    Args:
+        account: Cloudflare's account id, 32 hexadecimal digits.
+        bucket: its name.
+        prefix: where in the bucket backups lie.
+        jurisdiction: ``eu`` or ``fedramp`` when the bucket is bound to one.
+        access_key: access key id of an R2 token.
+        secret_key: secret access key of it.
+    """
+
+    kind: Literal["r2"] = "r2"
+    account: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")]
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]*$")] = ""
+    jurisdiction: Literal["eu", "fedramp"] | None = None
+    access_key: Secret
+    secret_key: Secret
+
+    def as_s3(self) -> S3:
+        """The same bucket, spelled out for the S3 client."""
+        middle = f".{self.jurisdiction}" if self.jurisdiction else ""
+        return S3(
+            bucket=self.bucket,
+            prefix=self.prefix,
+            endpoint=f"https://{self.account}{middle}.r2.cloudflarestorage.com",
+            region="auto",
+            access_key=self.access_key,
+            secret_key=self.secret_key,
+        )
+
+
+class Directory(Described):
+    """A directory on the runner: a mounted disk or a network file system with atomic rename.
+
+    Args:
+        path: absolute path; it is made when it does not exist, its parent must exist.
+    """
+
+    kind: Literal["directory"] = "directory"
+    path: Annotated[str, Field(pattern=r"^/")]
+
+
+AnyStore = Annotated[S3 | R2 | Directory, Field(discriminator="kind")]
+
+
+class Retention(Described):
+    """Which backups to keep; a backup stays when any of the rules keeps it.
+
+    Args:
+        newest: the newest N, whatever their age.
+        hourly: the newest backup of each of the last N hours that have one.
+        daily: … of each of the last N days that have one.
+        weekly: … of each of the last N ISO weeks that have one.
+        monthly: … of each of the last N months that have one.
+    """
+
+    newest: Annotated[int, Field(ge=1)] = 3
+    hourly: Annotated[int, Field(ge=0)] = 0
+    daily: Annotated[int, Field(ge=0)] = 7
+    weekly: Annotated[int, Field(ge=0)] = 4
+    monthly: Annotated[int, Field(ge=0)] = 6
+
+
+class Drill(Described):
+    """Where and how a backup is proved by a restore.
+
+    Args:
+        server: a server to restore into; its ``database`` is only connected to, the scratch database is made
+            beside it. None: the environment's own server, which a protected environment refuses.
+        on_protected: allow the own server of a protected environment after all.
+        jobs: parallel jobs of pg_restore.
+    """
+
+    server: Postgres | None = None
+    on_protected: bool = False
+    jobs: Annotated[int, Field(ge=1, le=64)] = 2
+
+
+class Environment(Described):
+    """Everything that is true of one environment.
+
+    Args:
+        name: short name; part of where its backups lie.
+        protected: what can lose data here needs a confirmation, and drills go elsewhere.
+        database: the database to back up.
+        store: where backups lie.
+        retention: which backups stay.
+        drill: where and how backups are proved.
+    """
+
+    name: Name
+    protected: bool = False
+    database: Postgres
+    store: AnyStore
+    retention: Retention = Retention()
+    drill: Drill = Drill()
+
+    def group(self, *hosts: str, **data: Any) -> tuple[list[str], dict[str, Any]]:
+        """A group of hosts that belong to this environment, as pyinfra's inventories write it."""
+        return list(hosts), {"environment": self, **data}
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``debug-inventory --json`` shows: every field, no secret."""
+        return self.model_dump(mode="json")
+
+    def drill_server(self) -> Postgres:
+        """The server that drills restore into.
+
+        Raises:
+            ConfigurationError: the environment is protected and names no other server.
+        """
+        if self.drill.server is not None:
+            return self.drill.server
+        if self.protected and not self.drill.on_protected:
+            raise ConfigurationError(
+                f"the environment {self.name} is protected and names no server to restore into",
+                "Write drill=Drill(server=Postgres(url=secret(…))) in its inventory, or Drill(on_protected=True)",
+            )
+        return self.database
+
+
+def root() -> Path:
+    """The directory that holds this package."""
+    return Path(__file__).resolve().parent.parent

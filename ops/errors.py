@@ -1,0 +1,132 @@
+"""Every failure that an operator can meet, as one line and a hint.
+
+    OpsError
+    ├── ConfigurationError          the inventory is wrong
+    │   └── SecretMissing           a secret that the inventory names cannot be found
+    ├── StoreError                  the place where backups lie refused or failed
+    │   ├── StoreUnreachable        no connection, or it broke and stayed broken
+    │   ├── StoreDenied             the credentials are wrong or may not do this
+    │   ├── StoreMissing            no such bucket or directory
+    │   ├── ObjectMissing           no such key
+    │   ├── PreconditionFailed      a conditional write found something else there
+    │   └── WeakStore               the provider ignores conditional writes
+    ├── DatabaseError               PostgreSQL refused or failed
+    │   └── DatabaseUnreachable     no connection, or it broke
+    ├── ToolError                   pg_dump, pg_restore or another program is missing or failed
+    ├── Stalled                     nothing moved for longer than the deadline
+    ├── LockHeld                    somebody else is at work
+    ├── BackupDamaged               what lies in the store is not what was written
+    ├── BackupMissing               there is no such backup
+    └── WorkerFailed                the program on the host ended without an answer
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def _base() -> tuple[type[Exception], ...]:
+    """Under the pyinfra command line our errors are pyinfra's own, so that it prints one line and exits 1.
+
+    The worker never loads pyinfra, which costs a third of a second and is not installed on a runner.
+    """
+    if "pyinfra_cli.cli" not in sys.modules:
+        return (Exception,)
+    from pyinfra.api.exceptions import PyinfraError
+    from pyinfra_cli.exceptions import CliError
+
+    return (PyinfraError, CliError)
+
+
+class OpsError(*_base()):  # type: ignore[misc]
+    """A failure said in one line.
+
+    Args:
+        message: what happened, and where.
+        hint: what to do next.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        self.problem = " ".join(message.split())
+        self.hint = " ".join(hint.split())
+        super().__init__(f"{self.problem}. {self.hint}" if self.hint else self.problem)
+
+    def to_json(self) -> dict[str, str]:
+        """The error as the worker's answer carries it."""
+        return {"error": type(self).__name__, "message": self.problem, "hint": self.hint}
+
+    @staticmethod
+    def from_json(answer: dict[str, Any]) -> OpsError:
+        """Rebuild the error that a worker answered with."""
+        kind = globals().get(str(answer.get("error")), OpsError)
+        known = isinstance(kind, type) and issubclass(kind, OpsError)
+        return (kind if known else OpsError)(str(answer.get("message")), str(answer.get("hint") or ""))
+
+
+class ConfigurationError(OpsError):
+    """The inventory is wrong."""
+
+
+class SecretMissing(ConfigurationError):
+    """A secret that the inventory names cannot be found."""
+
+
+class StoreError(OpsError):
+    """The store refused or failed."""
+
+
+class StoreUnreachable(StoreError):
+    """No connection to the store, or it broke and stayed broken. May be tried again."""
+
+
+class StoreDenied(StoreError):
+    """The credentials are wrong or may not do this. Trying again will not help."""
+
+
+class StoreMissing(StoreError):
+    """No such bucket or directory."""
+
+
+class ObjectMissing(StoreError):
+    """No such key."""
+
+
+class PreconditionFailed(StoreError):
+    """A conditional write found something else there."""
+
+
+class WeakStore(StoreError):
+    """The provider ignores conditional writes, on which locks and commit markers rest."""
+
+
+class DatabaseError(OpsError):
+    """PostgreSQL refused or failed."""
+
+
+class DatabaseUnreachable(DatabaseError):
+    """No connection to PostgreSQL, or it broke."""
+
+
+class ToolError(OpsError):
+    """pg_dump, pg_restore or another program is missing or failed."""
+
+
+class Stalled(OpsError):
+    """Nothing moved for longer than the deadline."""
+
+
+class LockHeld(OpsError):
+    """Somebody else is at work on this environment."""
+
+
+class BackupDamaged(OpsError):
+    """What lies in the store is not what was written."""
+
+
+class BackupMissing(OpsError):
+    """There is no such backup."""
+
+
+class WorkerFailed(OpsError):
+    """The program on the host ended without an answer."""

@@ -1,0 +1,132 @@
+"""Secrets: named in the inventory, found outside it, shown nowhere."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, SerializationInfo
+from pydantic_core import CoreSchema, core_schema
+
+from ops.errors import ConfigurationError, SecretMissing
+
+
+class Secret:
+    """A value that is looked up when it is first used and that no print, log or exception shows.
+
+    Args:
+        name: what messages call it.
+        find: gives the value; called once, when the value is first needed.
+    """
+
+    def __init__(self, name: str, find: Callable[[], str]) -> None:
+        self.name = name
+        self._find = find
+        self._value: str | None = None
+
+    def reveal(self) -> str:
+        """The value itself.
+
+        Raises:
+            SecretMissing: it is nowhere to be found.
+        """
+        if self._value is None:
+            self._value = self._find()
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"secret({self.name!r})"
+
+    __str__ = __repr__
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls._accept,
+            serialization=core_schema.plain_serializer_function_ser_schema(cls._write, info_arg=True),
+        )
+
+    @classmethod
+    def _accept(cls, value: Any) -> Secret:
+        if isinstance(value, Secret):
+            return value
+        if isinstance(value, str):
+            return cls("given in the inventory", lambda: value)
+        raise ValueError('write secret("NAME")')
+
+    @staticmethod
+    def _write(value: Secret, info: SerializationInfo) -> str:
+        """Reveal only into a request for a worker, which travels on standard input."""
+        return value.reveal() if (info.context or {}).get("reveal") else repr(value)
+
+
+def secret(name: str, *, command: str | None = None, env_file: str = ".env") -> Secret:
+    """Name a secret. It is looked for when it is first used, in this order:
+
+    the environment variable NAME; the file that NAME_FILE names; the line NAME=… of ``.env``; the output of ``command``.
+
+    The two variables are taken out of this process's environment at once, so that no child inherits them.
+
+    Args:
+        name: the name of the environment variable.
+        command: a command line that prints the secret, such as ``op read op://prod/db/password``.
+        env_file: a file of NAME=value lines, mode 0600, read where pyinfra was typed.
+    """
+    from_variable = os.environ.pop(name, None)
+    from_file = os.environ.pop(f"{name}_FILE", None)
+
+    def find() -> str:
+        value = (
+            from_variable
+            or _first_line(name, from_file)
+            or _line_of(name, Path(env_file))
+            or _output_of(name, command)
+        )
+        if not value:
+            raise SecretMissing(
+                f"the secret {name} is missing",
+                f"Set it as environment variable {name}, as a file named by {name}_FILE, or in {env_file}",
+            )
+        return value
+
+    return Secret(name, find)
+
+
+def _first_line(name: str, file: str | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        return Path(file).read_text().strip()
+    except OSError as error:
+        raise SecretMissing(
+            f"the secret {name} cannot be read: {file}: {error.strerror}", f"Check {name}_FILE"
+        ) from None
+
+
+def _line_of(name: str, file: Path) -> str | None:
+    if not file.is_file():
+        return None
+    if file.stat().st_mode & 0o077:
+        raise ConfigurationError(f"{file} can be read by others", f"Type: chmod 600 {file}")
+    from dotenv import dotenv_values
+
+    return dotenv_values(file, interpolate=False).get(name)
+
+
+def _output_of(name: str, command: str | None) -> str | None:
+    if command is None:
+        return None
+    try:
+        done = subprocess.run(
+            shlex.split(command), capture_output=True, text=True, timeout=60, check=True, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        failure = getattr(error, "strerror", None) or f"exit code {getattr(error, 'returncode', 'none, timed out')}"
+        raise SecretMissing(
+            f"the secret {name} cannot be read: {shlex.split(command)[0]}: {failure}", "Run the command by hand"
+        ) from None
+    return done.stdout.strip()
