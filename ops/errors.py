@@ -1,23 +1,23 @@
 """Every failure that an operator can meet, as one line and a hint.
 
-    OpsError
-    ├── ConfigurationError          the inventory is wrong
-    │   └── SecretMissing           a secret that the inventory names cannot be found
-    ├── StoreError                  the place where backups lie refused or failed
-    │   ├── StoreUnreachable        no connection, or it broke and stayed broken
-    │   ├── StoreDenied             the credentials are wrong or may not do this
-    │   ├── StoreMissing            no such bucket or directory
-    │   ├── ObjectMissing           no such key
-    │   ├── PreconditionFailed      a conditional write found something else there
-    │   └── WeakStore               the provider ignores conditional writes
-    ├── DatabaseError               PostgreSQL refused or failed
-    │   └── DatabaseUnreachable     no connection, or it broke
-    ├── ToolError                   pg_dump, pg_restore or another program is missing or failed
-    ├── Stalled                     nothing moved for longer than the deadline
-    ├── LockHeld                    somebody else is at work
-    ├── BackupDamaged               what lies in the store is not what was written
-    ├── BackupMissing               there is no such backup
-    └── WorkerFailed                the program on the host ended without an answer
+OpsError
+├── ConfigurationError          the inventory is wrong
+│   └── SecretMissing           a secret that the inventory names cannot be found
+├── StoreError                  the place where backups lie refused or failed
+│   ├── StoreUnreachable        no connection, or it broke and stayed broken
+│   ├── StoreDenied             the credentials are wrong or may not do this
+│   ├── StoreMissing            no such bucket or directory
+│   ├── ObjectMissing           no such key
+│   ├── PreconditionFailed      a conditional write found something else there
+│   └── WeakStore               the provider ignores conditional writes
+├── DatabaseError               PostgreSQL refused or failed
+│   └── DatabaseUnreachable     no connection, or it broke
+├── ToolError                   pg_dump, pg_restore or another program is missing or failed
+├── Stalled                     nothing moved for longer than the deadline
+├── LockHeld                    somebody else is at work
+├── BackupDamaged               what lies in the store is not what was written
+├── BackupMissing               there is no such backup
+└── WorkerFailed                the program on the host ended without an answer
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler, SerializationInfo
+from pydantic import BaseModel, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from ops.errors import ConfigurationError, SecretMissing
@@ -47,7 +47,7 @@ class Secret:
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             cls._accept,
-            serialization=core_schema.plain_serializer_function_ser_schema(cls._write, info_arg=True),
+            serialization=core_schema.plain_serializer_function_ser_schema(repr, when_used="json"),
         )
 
     @classmethod
@@ -58,16 +58,24 @@ class Secret:
             return cls("given in the inventory", lambda: value)
         raise ValueError('write secret("NAME")')
 
-    @staticmethod
-    def _write(value: Secret, info: SerializationInfo) -> str:
-        """Reveal only into a request for a worker, which travels on standard input."""
-        return value.reveal() if (info.context or {}).get("reveal") else repr(value)
+
+def revealed(part: Any) -> Any:
+    """A part of a description with its secrets in clear, for a request that travels on standard input.
+
+    Raises:
+        SecretMissing: one of them is nowhere to be found.
+    """
+    if isinstance(part, Secret):
+        return part.reveal()
+    if isinstance(part, BaseModel):
+        return {name: revealed(value) for name, value in part if value is not None}
+    return part
 
 
 def secret(name: str, *, command: str | None = None, env_file: str = ".env") -> Secret:
     """Name a secret. It is looked for when it is first used, in this order:
 
-    the environment variable NAME; the file that NAME_FILE names; the line NAME=… of ``.env``; the output of ``command``.
+    the environment variable NAME; the file that NAME_FILE names; the line NAME=… of ``.env``; what ``command`` prints.
 
     The two variables are taken out of this process's environment at once, so that no child inherits them.
 
@@ -81,10 +89,7 @@ def secret(name: str, *, command: str | None = None, env_file: str = ".env") -> 
 
     def find() -> str:
         value = (
-            from_variable
-            or _first_line(name, from_file)
-            or _line_of(name, Path(env_file))
-            or _output_of(name, command)
+            from_variable or _first_line(name, from_file) or _line_of(name, Path(env_file)) or _output_of(name, command)
         )
         if not value:
             raise SecretMissing(
@@ -122,11 +127,17 @@ def _output_of(name: str, command: str | None) -> str | None:
         return None
     try:
         done = subprocess.run(
-            shlex.split(command), capture_output=True, text=True, timeout=60, check=True, stdin=subprocess.DEVNULL
+            shlex.split(command),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+            stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.SubprocessError) as error:
         failure = getattr(error, "strerror", None) or f"exit code {getattr(error, 'returncode', 'none, timed out')}"
         raise SecretMissing(
-            f"the secret {name} cannot be read: {shlex.split(command)[0]}: {failure}", "Run the command by hand"
+            f"the secret {name} cannot be read: {shlex.split(command)[0]}: {failure}",
+            "Run the command by hand",
         ) from None
     return done.stdout.strip()

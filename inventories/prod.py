@@ -1,0 +1,34 @@
+"""Production: PostgreSQL on Neon, backups on Cloudflare R2."""
+
+from ops import R2, Drill, Environment, Postgres, Retention, secret
+
+environment = Environment(
+    name="prod",
+    protected=True,  # what can lose data asks for a confirmation, and drills go elsewhere
+    database=Postgres(
+        url=secret("PROD_DATABASE_URL"),  # the direct host, not Neon's -pooler
+        database="shop",  # spares looking up the secret just to know the name
+        sslmode="verify-full",  # the default for every host but this machine
+        sslrootcert=None,  # the system's certificates
+        bin_dir=None,  # where pg_dump lies, when it is neither in PATH nor in /usr/lib/postgresql
+        deadline=300,  # seconds without any progress after which a dump is cut
+    ),
+    store=R2(
+        account="0123456789abcdef0123456789abcdef",
+        bucket="shop-backups",
+        prefix="postgres",
+        jurisdiction=None,  # or "eu", "fedramp"
+        access_key=secret("R2_ACCESS_KEY_ID"),
+        secret_key=secret("R2_SECRET_ACCESS_KEY"),
+    ),
+    retention=Retention(newest=3, hourly=24, daily=14, weekly=8, monthly=12),
+    drill=Drill(
+        server=Postgres(url=secret("DRILL_DATABASE_URL")),  # a small server that is not production
+        on_protected=False,  # True: drill on production's own server after all
+        jobs=2,
+    ),
+)
+
+# Where data is moved from: this machine, or a host near the database, such as "backup-1.example.com"
+# (then type once: pyinfra prod deploys/runner.py).
+runner = environment.group("@local")

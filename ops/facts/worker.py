@@ -1,0 +1,40 @@
+"""Facts that the worker on the runner tells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyinfra.api.facts import FactBase
+from pyinfra.api.host import Host
+from pyinfra.api.state import State
+from typing_extensions import override
+
+from ops import output, runner
+from ops.errors import OpsError
+
+
+class WorkerFact(FactBase[dict[str, Any]]):
+    """A fact whose question goes to the worker on standard input, where a plain fact can send nothing."""
+
+    abstract = True
+    verb: str
+
+    @override
+    def check_preconditions(self, state: State, host: Host) -> str | None:
+        """Ask here, because this is the one place that pyinfra gives a fact to talk to its host by itself."""
+        try:
+            self._answer = runner.ask(self.verb)
+        except OpsError as error:
+            if not host.in_op:  # ``pyinfra … fact`` would swallow it
+                output.failure(host, error)
+                state.fail_hosts({host})  # type: ignore[no-untyped-call]
+            raise
+        return None
+
+    @override
+    def command(self) -> str:
+        return "echo asked"
+
+    @override
+    def process(self, output: list[str]) -> dict[str, Any]:
+        return self._answer

@@ -1,0 +1,1 @@
+"""What deploys call; one noun a file, as in pyinfra."""

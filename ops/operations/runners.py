@@ -1,0 +1,67 @@
+"""Operations on the runner: the host that data is moved from."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+
+from pyinfra import host
+from pyinfra.api.command import FileUploadCommand, StringCommand
+from pyinfra.api.operation import operation
+from pyinfra.connectors.local import LocalConnector
+from pyinfra.facts.server import Home
+
+from ops import output, runner
+from ops.environment import root
+from ops.facts.runners import Installed
+from ops.runner import Steps, on_runner
+
+
+@operation()
+@on_runner
+def installed(python: str = "python3") -> Steps:
+    """
+    Put this very version of the worker on the runner, in a virtual environment of its own below the home directory.
+
+    Older versions stay, because a run that began with them may still be going on; they are a few tens of MB each.
+
+    + python: the interpreter on the runner, 3.11 or newer
+
+    **Example:**
+
+    .. code:: python
+
+        runners.installed(name="Install the worker on the runner")
+    """
+    if isinstance(host.connector, LocalConnector):
+        output.say("The runner is this machine: nothing to install")
+        return
+    if host.get_fact(Installed, version=runner.version()):
+        output.say(f"The runner has version {runner.version()} already")
+        return
+    place = f"{host.get_fact(Home)}/{runner.directory()}"
+    output.say(f"Install version {runner.version()} in {place}")
+    too_old = f"{python} on {host.name} is older than 3.11: name a newer one, --data python=python3.12"
+    yield StringCommand(f"{python} -c 'import sys; sys.exit(sys.version_info < (3, 11) and \"{too_old}\" or 0)'")
+    # The marker `complete` is written last, as a manifest is: a killed installation is begun anew.
+    yield StringCommand(f"umask 077 && rm -rf {place} && mkdir -p {place} && {python} -m venv {place}")
+    yield FileUploadCommand(_archive(), f"{place}/package.tar")
+    yield StringCommand(f"tar -xf {place}/package.tar -C {place}")
+    yield StringCommand(
+        f"{place}/bin/python -m pip install --quiet --disable-pip-version-check --no-input"
+        f" --require-hashes -r {place}/ops/worker/requirements.lock"
+    )
+    yield StringCommand(
+        f'mv {place}/ops "$({place}/bin/python -c \'import sysconfig; print(sysconfig.get_path("purelib"))\')"'
+    )
+    yield StringCommand(f"{place}/bin/python -m compileall -q {place}/lib && touch {place}/complete")
+
+
+def _archive() -> io.BytesIO:
+    """The worker's part of the package, as a tar file."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for file in runner.package():
+            archive.add(file, file.relative_to(root()))
+    content.seek(0)
+    return content

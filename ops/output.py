@@ -1,0 +1,47 @@
+"""What an operator sees: progress as it comes, plans once, failures in red."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from pyinfra import host, logger
+from pyinfra.api.host import Host
+from pyinfra.api.output import set_echo
+
+from ops.errors import OpsError
+from ops.worker import ANSWER, MARK
+
+_RED = "\x1b[31m"
+_said: set[tuple[str, str]] = set()
+
+
+def install() -> None:
+    """Have pyinfra print a worker's progress as progress: not in red, and without the answer, which is for us."""
+    set_echo(_echo)
+
+
+def _echo(message: Any = None, **how: Any) -> None:
+    if isinstance(message, str):
+        if ANSWER in message:
+            return
+        message = message.replace(f"{_RED}{MARK}", "    ").replace(MARK, "    ")
+    click.echo(message, **how)
+
+
+def say(words: str) -> None:
+    """Print a line for the host at hand, once: operations run twice, to find changes and to make them."""
+    if (host.name, words) not in _said:
+        _said.add((host.name, words))
+        host.log(words)
+
+
+def failure(on: Host, error: OpsError) -> None:
+    """Print a failure."""
+    on.log_styled(str(error), fg="red", log_func=logger.error)
+
+
+def table(text: str) -> None:
+    """Print lines as they are, once."""
+    for line in text.rstrip().splitlines():
+        say(line)

@@ -1,0 +1,63 @@
+"""``python -m ops.worker VERB``: one request in, one answer out."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+from ops.errors import OpsError, WorkerFailed
+
+VERBS = {
+    "list": "which backups there are, and what retention would do with them",
+    "dump": "take a backup",
+    "check": "read a backup as it lies in the store and compare its hash",
+    "drill": "restore a backup into a scratch database and compare it with its manifest",
+    "restore": "restore a backup into a database that does not exist yet",
+    "prune": "remove what no retention rule keeps",
+}
+
+
+def main() -> int:
+    """Run one verb; answer as JSON whatever happens. Exit code 0, or 1 with an error in the answer."""
+    if len(sys.argv) != 2 or sys.argv[1] not in VERBS:
+        verbs = "\n".join(f"  {verb:8} {what}" for verb, what in VERBS.items())
+        print(f"usage: python -m ops.worker VERB < request.json\n{verbs}", file=sys.stderr)  # noqa: T201
+        return 2
+    # Before the imports that take time, so that an early Ctrl-C cleans up like a late one.
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, _interrupt)
+    try:
+        from ops.worker.request import Request
+
+        request = Request(**json.loads(sys.stdin.readline() or "{}"))
+        answer = importlib.import_module(f"ops.worker.{sys.argv[1]}").run(request)
+    except OpsError as error:
+        answer = error.to_json()
+    except KeyboardInterrupt:
+        answer = WorkerFailed("interrupted; what it had begun is cleaned up", "Run it again").to_json()
+    except Exception as error:
+        answer = _unexpected(error).to_json()
+    print(json.dumps({"answer": answer}), flush=True)  # noqa: T201
+    return 1 if "error" in answer else 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once is enough: let the cleaning up run to its end
+    raise KeyboardInterrupt
+
+
+def _unexpected(error: Exception) -> OpsError:
+    """A fault of ours: named by kind and place. Its text is left out, because nobody knows what is in it."""
+    trace: Any = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "nowhere"
+    return WorkerFailed(f"unexpected {type(error).__name__} at {place}", "This is a bug; please report it")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""What is counted and described in the snapshot while pg_dump runs."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+
+import psycopg
+
+from ops.environment import Postgres
+from ops.worker.connection import connect, failure, sever
+from ops.worker.fingerprint import fingerprint
+from ops.worker.pulse import Pulse
+from ops.worker.rows import Name, count, large_objects
+from ops.worker.snapshot import Snapshot
+
+
+class Census:
+    """Exact rows and the fingerprint, on a connection of its own that shares the snapshot."""
+
+    def __init__(self, database: Postgres, snapshot: Snapshot, pulse: Pulse) -> None:
+        self._database = database
+        self._snapshot = snapshot
+        self._pulse = pulse
+        self._connection = connect(database)
+        pulse.cuts(self.cut)
+        self._counted = 0
+        self.seconds = 0.0
+        self.rows: dict[Name, int] = {}
+        self.large_objects = 0
+        self.fingerprint: dict[str, str] = {}
+
+    def take(self) -> None:
+        """Count and describe.
+
+        Raises:
+            OpsError: one line.
+        """
+        began = time.monotonic()
+        try:
+            with closing(self._connection) as connection:
+                connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                connection.execute(f"SET TRANSACTION SNAPSHOT '{self._snapshot.id}'")
+                self.rows = count(connection, self._snapshot.tables, self._tick)
+                self.large_objects = large_objects(connection)
+                self.fingerprint = fingerprint(connection)
+        except psycopg.Error as error:
+            raise failure(error, self._database.parameters()) from None
+        self.seconds = time.monotonic() - began
+
+    def cut(self) -> None:
+        """End it from another thread."""
+        sever(self._connection)
+
+    def _tick(self, name: Name) -> None:
+        self._counted += 1
+        self._pulse.beat()
+
+    def __str__(self) -> str:
+        return f"counted {self._counted} of {len(self._snapshot.tables)} tables"

@@ -1,0 +1,128 @@
+"""Connections to PostgreSQL, ours and those of its programs, without a secret in any argument or environment."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO
+
+import psycopg
+
+from ops.environment import Postgres
+from ops.errors import ConfigurationError, DatabaseError, DatabaseUnreachable, OpsError
+
+APPLICATION = "pyinfra-ops"
+"""What ``pg_stat_activity`` calls our connections and those of the programs we start."""
+
+_KEEPALIVE = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+
+
+def connect(server: Postgres, database: str | None = None) -> psycopg.Connection:
+    """Connect, in autocommit, with no limit on how long a statement may take.
+
+    Raises:
+        DatabaseUnreachable: no connection.
+        DatabaseError: it refused us.
+    """
+    parameters = {**_KEEPALIVE, **server.parameters(), "application_name": APPLICATION}
+    if database is not None:
+        parameters["dbname"] = database
+    try:
+        connection = psycopg.connect(**parameters, autocommit=True)  # type: ignore[arg-type]
+        for setting in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+            connection.execute(f"SET {setting} = 0")
+    except psycopg.Error as error:
+        raise failure(error, parameters) from None
+    return connection
+
+
+def sever(connection: psycopg.Connection) -> None:
+    """Cut a connection from another thread, so that whoever waits on it fails at once."""
+    with suppress(OSError, psycopg.Error):
+        with socket.socket(fileno=os.dup(connection.fileno())) as end:
+            end.shutdown(socket.SHUT_RDWR)
+
+
+def failure(error: psycopg.Error, parameters: dict[str, str] | None = None) -> OpsError:
+    """psycopg's error as one line with a hint."""
+    text = _first_line(str(error))
+    where = ""
+    if parameters:
+        where = f"{parameters['dbname']} at {parameters['host']}:{parameters.get('port', '5432')}: "
+        password = parameters.get("password")
+        text = text.replace(password, "***") if password else text
+    hints = {
+        "password authentication failed": "Check the password in the environment's secret",
+        "no password supplied": "Name the password in the environment: password=secret(…)",
+        "does not exist": "Check the names in the environment",
+        "Connection refused": "Is the server running, and are host and port right?",
+        "timeout": "Is the host reachable from the runner?",
+        "could not translate host name": "Check the host name",
+        "Name or service not known": "Check the host name",
+        "certificate verify failed": "Check host name and sslrootcert; do not switch verification off",
+        "permission denied": "Grant the role what it lacks",
+        "No space left": "Free disk space on the database server",
+    }
+    hint = next((hint for words, hint in hints.items() if words in text), "")
+    if (isinstance(error, psycopg.OperationalError) and error.sqlstate is None) or text.startswith("connection"):
+        return DatabaseUnreachable(f"PostgreSQL {where}{text}", hint)
+    return DatabaseError(f"PostgreSQL {where}{text}", hint)
+
+
+def _first_line(text: str) -> str:
+    """libpq's reason without its preamble, which names every address that it tried."""
+    line = next((line for line in text.splitlines() if line.strip()), "failed without a reason")
+    return re.sub(r'^connection failed: (connection to server at "[^"]*"(, port \d+)? failed: )?', "", line)
+
+
+@contextmanager
+def credentials(server: Postgres, database: str | None = None) -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
+    """Environment and file descriptors for a program of PostgreSQL; it connects to ``service=ops``.
+
+    The parameters are in a service file and the password in a password file, both mode 0600, without a name, and gone
+    with the last process that has them open: not even ``kill -9`` leaves them behind.
+
+    Yields:
+        The whole environment for the program, and the descriptors to pass on to it.
+    """
+    parameters = {**_KEEPALIVE, **server.parameters()}
+    if database is not None:
+        parameters["dbname"] = database
+    password = parameters.pop("password", "")
+    if any("\n" in value for value in (*parameters.values(), password)):
+        raise ConfigurationError("a connection parameter contains a line break", "Check the database's URL")
+    service = "".join(f"{key}={value}\n" for key, value in parameters.items())
+    escaped = password.replace("\\", "\\\\").replace(":", "\\:")
+    with _nameless(f"[ops]\n{service}") as services, _nameless(f"*:*:*:*:{escaped}\n") as passwords:
+        environment = {
+            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+            "HOME": "/nonexistent",
+            "LC_ALL": "C",
+            "PGAPPNAME": APPLICATION,
+            "PGSERVICEFILE": _path(services),
+            "PGPASSFILE": _path(passwords),
+        }
+        yield environment, (services.fileno(), passwords.fileno())
+
+
+def _nameless(content: str) -> IO[str]:
+    # A temporary file that is unlinked at once; opened again through /proc it reads from its start, for each of
+    # pg_restore's parallel jobs anew.
+    file = tempfile.TemporaryFile("w+")  # noqa: SIM115
+    file.write(content)
+    file.flush()
+    return file
+
+
+def _path(file: IO[str]) -> str:
+    return f"/proc/self/fd/{file.fileno()}"

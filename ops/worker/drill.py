@@ -1,0 +1,160 @@
+"""Prove a backup: restore it into a scratch database, compare everything with the manifest, write down the outcome."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import psycopg
+
+from ops import clock
+from ops.environment import Postgres
+from ops.errors import BackupDamaged, ToolError
+from ops.stores import open_store
+from ops.worker.catalogue import DRILL_LOCK, DUMP, GLOBALS, VERIFICATION, Backup, Catalogue, State
+from ops.worker.check import intact, read, record_failure
+from ops.worker.connection import connect, failure
+from ops.worker.fingerprint import differences, fingerprint, sequence_differences, sequences
+from ops.worker.lock import Lock
+from ops.worker.manifest import Manifest, Verification, seal
+from ops.worker.progress import Meter, say
+from ops.worker.request import Request
+from ops.worker.restore import created, drop, restore
+from ops.worker.rows import Name, count, large_objects, tables
+
+# A scratch server need not know the roles and tablespaces, and must never subscribe to anything.
+OPTIONS = [
+    "--no-owner",
+    "--no-privileges",
+    "--no-tablespaces",
+    "--no-comments",
+    "--no-security-labels",
+    "--no-publications",
+    "--no-subscriptions",
+]
+
+
+def run(request: Request) -> dict[str, Any]:
+    """Drill a backup, unless it is proven already, or any backup was within ``max_age``.
+
+    Raises:
+        BackupDamaged: the backup failed; that is written down and it counts no more.
+        OpsError: the drill could not be carried out; nothing is known of the backup that was not known before.
+    """
+    assert request.server is not None
+    store = open_store(request.store)
+    catalogue = Catalogue(store, request.environment, request.database_name)
+    backup = catalogue.choose(request.backup)
+    if proven := _proven_already(catalogue, backup, request):
+        return {"changed": False, "backup": proven.to_json()}
+    manifest = intact(backup)
+    with Lock(store, catalogue.prefix + DRILL_LOCK, request.owner, f"a drill of {backup.id}", backup.id):
+        try:
+            seconds = _drill(catalogue, backup.id, manifest, request)
+        except BackupDamaged as damage:
+            record_failure(catalogue, backup, "drill", damage.problem)
+            raise
+        verification = Verification(
+            id=backup.id,
+            outcome="pass",
+            kind="drill",
+            finished=clock.iso(clock.now()),
+            seconds=seconds,
+            findings=[],
+            sha256=manifest.dump.sha256,
+        )
+        store.write(catalogue.key(backup.id, VERIFICATION), seal(verification))
+    catalogue.forget()
+    return {"changed": True, "backup": catalogue.load(backup.id).to_json(), "seconds": seconds}
+
+
+def _proven_already(catalogue: Catalogue, chosen: Backup, request: Request) -> Backup | None:
+    """The backup whose proof makes this drill needless, if there is one."""
+    if request.max_age is None or request.backup is not None:
+        return chosen if chosen.state is State.PROVEN else None
+    for backup in catalogue.all():
+        if backup.proven_age is not None and backup.proven_age < request.max_age:
+            return backup
+    return None
+
+
+def _drill(catalogue: Catalogue, id: str, manifest: Manifest, request: Request) -> dict[str, float]:
+    assert request.server is not None
+    store, server = catalogue.store, request.server
+    scratch = _scratch_name(catalogue)
+    drop(server, scratch)  # what a killed drill left; we hold the lock, so nobody is using it
+    read(store, catalogue.key(id, GLOBALS), manifest.globals, Meter())
+    with created(server, scratch, manifest.locale):
+        try:
+            seconds = restore(store, catalogue.key(id, DUMP), manifest, server, scratch, request.jobs, OPTIONS)
+        except ToolError as error:
+            raise _blame(error, server, id) from None
+        began = time.monotonic()
+        findings = list(_compare(manifest, server, scratch, request.jobs))
+        seconds["compare"] = round(time.monotonic() - began, 3)
+    if findings:
+        more = f" and {len(findings) - 3} more differences" if len(findings) > 3 else ""
+        raise BackupDamaged(
+            f"the restored backup {id} differs: {'; '.join(findings[:3])}{more}",
+            "Take a new backup and drill that",
+        )
+    say(f"{id}: {len(manifest.tables)} tables, {manifest.rows} rows and the schema are as the manifest says")
+    return seconds
+
+
+def _scratch_name(catalogue: Catalogue) -> str:
+    """One name for each place of backups, so that the next drill finds what a killed one left."""
+    place = hashlib.sha256(f"{catalogue.store.location} {catalogue.prefix}".encode()).hexdigest()[:8]
+    return f"ops_drill_{catalogue.environment}_{place}"
+
+
+def _blame(error: ToolError, server: Postgres, id: str) -> Exception:
+    """Whether a failed pg_restore speaks against the backup, whose hash was right, or against the scratch server."""
+    ours = (
+        "No space left",
+        "could not extend",
+        "shutting down",
+        "terminating connection",
+        "server closed",
+        "signal",
+    )
+    with closing(connect(server)):  # raises DatabaseUnreachable when the server is gone
+        if any(words in error.problem for words in ours):
+            return error
+    return BackupDamaged(f"the backup {id} cannot be restored: {error.problem}", error.hint)
+
+
+def _compare(manifest: Manifest, server: Postgres, database: str, jobs: int) -> Iterator[str]:
+    """Every difference between a restored database and the manifest, the worst first."""
+    try:
+        with closing(connect(server, database)) as connection:
+            names = tables(connection)
+            found = _count(server, database, names, jobs)
+            for table in manifest.tables:
+                rows = found.pop(Name(table.schema_name, table.name), None)
+                if rows is None:
+                    yield f"table {table} is missing"
+                elif rows != table.rows:
+                    yield f"table {table} has {rows} rows, the manifest says {table.rows}"
+            yield from (f"table {name} is not in the manifest" for name in found)
+            objects = large_objects(connection)
+            if objects != manifest.large_objects:
+                yield f"there are {objects} large objects, the manifest says {manifest.large_objects}"
+            yield from differences(manifest.fingerprint, fingerprint(connection))
+            yield from sequence_differences(manifest.sequences, sequences(connection))
+    except psycopg.Error as error:
+        raise failure(error, server.parameters()) from None
+
+
+def _count(server: Postgres, database: str, names: list[Name], jobs: int) -> dict[Name, int]:
+    def share(part: list[Name]) -> dict[Name, int]:
+        with closing(connect(server, database)) as connection:
+            return count(connection, part, lambda name: None)
+
+    with ThreadPoolExecutor(jobs) as counters:
+        shares = counters.map(share, [names[first::jobs] for first in range(jobs)])
+        return {name: rows for part in shares for name, rows in part.items()}

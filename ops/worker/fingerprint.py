@@ -1,0 +1,143 @@
+"""The schema's fingerprint: a short hash of each object's definition, as the server itself spells it.
+
+Left out, because a restore elsewhere may rightly differ: owners, privileges, comments, tablespaces, extension versions,
+publications and subscriptions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import psycopg
+
+from ops.worker.manifest import Sequence
+
+# Objects of the database's owner: not the system's, and not an extension's, which CREATE EXTENSION brings back.
+_OURS = """
+    n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = {oid} AND e.deptype = 'e')
+"""
+
+_QUERIES = {
+    "extension": """
+        SELECT e.extname, n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace""",
+    "schema": """
+        SELECT quote_ident(n.nspname), '' FROM pg_namespace n WHERE """ + _OURS.format(oid="n.oid"),
+    "table": """
+        SELECT format('%I.%I', n.nspname, c.relname), concat_ws(E'\\n', c.relkind, c.relpersistence, c.relrowsecurity,
+               c.relforcerowsecurity, c.relreplident, c.reloptions, pg_get_expr(c.relpartbound, c.oid),
+               CASE c.relkind WHEN 'p' THEN pg_get_partkeydef(c.oid) END, c.reloftype::regtype,
+               (SELECT string_agg(i.inhparent::regclass::text, ',' ORDER BY i.inhseqno)
+                  FROM pg_inherits i WHERE i.inhrelid = c.oid))
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't' AND """ + _OURS.format(oid="c.oid"),
+    "column": """
+        SELECT format('%I.%I.%I', n.nspname, c.relname, a.attname), concat_ws(E'\\n',
+               row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum), format_type(a.atttypid, a.atttypmod),
+               a.attnotnull, a.attidentity, a.attgenerated, a.attcollation::regcollation,
+               pg_get_expr(d.adbin, d.adrelid))
+          FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+          LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+         WHERE c.relkind IN ('r', 'p', 'f', 'c') AND c.relpersistence <> 't' AND a.attnum > 0 AND NOT a.attisdropped
+           AND """ + _OURS.format(oid="c.oid"),
+    "view": """
+        SELECT format('%I.%I', n.nspname, c.relname), concat_ws(E'\\n', c.relkind, c.reloptions, pg_get_viewdef(c.oid))
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relkind IN ('v', 'm') AND """ + _OURS.format(oid="c.oid"),
+    # pg_dump leaves out invalid indexes.
+    "index": """
+        SELECT format('%I.%I', n.nspname, c.relname), concat_ws(E'\\n', pg_get_indexdef(c.oid), i.indisunique,
+               i.indisclustered, i.indisreplident)
+          FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE i.indisvalid AND c.relpersistence <> 't' AND """ + _OURS.format(oid="c.oid"),
+    # Those that a partition has from its parent get their names anew.
+    "constraint": """
+        SELECT format('%s %I', coalesce(nullif(k.conrelid, 0)::regclass::text, k.contypid::regtype::text), k.conname),
+               concat_ws(E'\\n', pg_get_constraintdef(k.oid), k.convalidated)
+          FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace
+         WHERE k.conparentid = 0 AND (k.conislocal OR k.contypid <> 0) AND k.contype <> 't'
+           AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = k.conrelid AND e.deptype = 'e')
+           AND """ + _OURS.format(oid="k.oid"),
+    "sequence": """
+        SELECT format('%I.%I', n.nspname, c.relname), concat_ws(E'\\n', s.seqtypid::regtype, s.seqstart, s.seqincrement,
+               s.seqmax, s.seqmin, s.seqcache, s.seqcycle)
+          FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relpersistence <> 't' AND """ + _OURS.format(oid="c.oid"),
+    "function": """
+        SELECT format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)),
+               CASE p.prokind WHEN 'a' THEN (SELECT concat_ws(E'\\n', g.aggtransfn, g.aggfinalfn,
+                                                    g.aggtranstype::regtype, g.agginitval)
+                                               FROM pg_aggregate g WHERE g.aggfnoid = p.oid)
+                              ELSE pg_get_functiondef(p.oid) END
+          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE """ + _OURS.format(oid="p.oid"),
+    "trigger": """
+        SELECT format('%s %I', t.tgrelid::regclass, t.tgname), concat_ws(E'\\n', pg_get_triggerdef(t.oid), t.tgenabled)
+          FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND """ + _OURS.format(oid="t.tgrelid"),
+    "event trigger": """
+        SELECT evtname, concat_ws(E'\\n', evtevent, evtfoid::regproc, evtenabled, evttags) FROM pg_event_trigger v
+         WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = v.oid AND e.deptype = 'e')""",
+    "type": """
+        SELECT format('%I.%I', n.nspname, t.typname), concat_ws(E'\\n', t.typtype,
+               CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) END, t.typnotnull, t.typdefault,
+               (SELECT string_agg(quote_literal(l.enumlabel), ',' ORDER BY l.enumsortorder)
+                  FROM pg_enum l WHERE l.enumtypid = t.oid),
+               (SELECT r.rngsubtype::regtype::text FROM pg_range r WHERE r.rngtypid = t.oid))
+          FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+         WHERE t.typtype IN ('e', 'd', 'r') AND """ + _OURS.format(oid="t.oid"),
+    "policy": """
+        SELECT format('%s %I', p.polrelid::regclass, p.polname), concat_ws(E'\\n', p.polcmd, p.polpermissive,
+               pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
+          FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE """ + _OURS.format(oid="p.polrelid"),
+    "rule": """
+        SELECT format('%s %I', r.ev_class::regclass, r.rulename), pg_get_ruledef(r.oid)
+          FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE r.rulename <> '_RETURN' AND """ + _OURS.format(oid="r.ev_class"),
+    "statistics": """
+        SELECT format('%I.%I', n.nspname, s.stxname), pg_get_statisticsobjdef(s.oid)
+          FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace WHERE """ + _OURS.format(oid="s.oid"),
+}  # fmt: skip
+
+
+def fingerprint(connection: psycopg.Connection) -> dict[str, str]:
+    """Each object's name, such as ``table shop.orders``, and a hash of its definition."""
+    connection.execute("SELECT set_config('search_path', '', false)")
+    found: dict[str, str] = {}
+    for kind, query in _QUERIES.items():
+        for name, definition in connection.execute(query):
+            found[f"{kind} {name}"] = hashlib.sha256((definition or "").encode()).hexdigest()[:16]
+    return found
+
+
+def sequences(connection: psycopg.Connection) -> dict[str, int | None]:
+    """Each sequence's last value; None for one that was never used."""
+    query = """
+        SELECT format('%I.%I', n.nspname, c.relname), pg_sequence_last_value(c.oid)
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND """ + _OURS.format(oid="c.oid")
+    return dict(connection.execute(query).fetchall())
+
+
+def differences(stated: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """What is missing, what is too much, what is defined otherwise."""
+    return [
+        *(f"{name} is missing" for name in sorted(stated.keys() - found.keys())),
+        *(f"{name} is not in the manifest" for name in sorted(found.keys() - stated.keys())),
+        *(
+            f"{name} is defined otherwise"
+            for name in sorted(stated.keys() & found.keys())
+            if stated[name] != found[name]
+        ),
+    ]
+
+
+def sequence_differences(stated: Mapping[str, Sequence], found: Mapping[str, int | None]) -> list[str]:
+    """Sequences that stand where they could not have stood while the dump was taken."""
+    return [
+        f"sequence {name} stands at {found.get(name)}, the manifest says {value.before}"
+        + (f" to {value.after}" if value.after != value.before else "")
+        for name, value in sorted(stated.items())
+        if not value.admits(found.get(name))
+    ]

@@ -1,0 +1,35 @@
+"""What a worker is asked: the part of the environment that its verb needs, and no more."""
+
+from __future__ import annotations
+
+from ops.environment import AnyStore, Described, Postgres, Retention
+
+
+class Request(Described):
+    """One request.
+
+    Args:
+        environment: the environment's name.
+        database_name: the name of the database whose backups are meant.
+        owner: who asks, for the lock: ``user@host``.
+        store: where backups lie.
+        retention: which backups stay (list, prune).
+        database: the database to dump (dump).
+        server: the server to restore into (restore, drill).
+        target: the name of the database to make (restore).
+        backup: a backup's id; none: the newest (check, restore, drill).
+        max_age: seconds; a younger backup or proof is enough, and nothing is done (dump, drill).
+        jobs: parallel jobs of pg_restore (restore, drill).
+    """
+
+    environment: str
+    database_name: str
+    owner: str
+    store: AnyStore
+    retention: Retention | None = None
+    database: Postgres | None = None
+    server: Postgres | None = None
+    target: str | None = None
+    backup: str | None = None
+    max_age: float | None = None
+    jobs: int = 1

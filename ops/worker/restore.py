@@ -1,0 +1,182 @@
+"""Restore a backup into a new database, beside whatever is there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import IO, Any
+
+import psycopg
+from psycopg import sql
+
+from ops.environment import Postgres
+from ops.errors import DatabaseError, OpsError
+from ops.stores import Store, open_store
+from ops.worker import tools
+from ops.worker.catalogue import DUMP, Catalogue
+from ops.worker.check import intact, read
+from ops.worker.connection import connect, failure
+from ops.worker.manifest import Locale, Manifest
+from ops.worker.program import started
+from ops.worker.progress import Meter, reporting, say
+from ops.worker.pulse import Pulse
+from ops.worker.request import Request
+
+
+def run(request: Request) -> dict[str, Any]:
+    """Restore a backup, whole or not at all, into a database that must not exist yet.
+
+    Raises:
+        OpsError: one line; the new database is gone again.
+    """
+    assert request.server is not None and request.target is not None
+    store = open_store(request.store)
+    catalogue = Catalogue(store, request.environment, request.database_name)
+    backup = catalogue.choose(request.backup)
+    manifest = intact(backup)
+    key = catalogue.key(backup.id, DUMP)
+    with created(request.server, request.target, manifest.locale) as keep:
+        seconds = restore(store, key, manifest, request.server, request.target, request.jobs, [])
+        keep()
+    return {"backup": backup.to_json(), "database": request.target, "seconds": seconds}
+
+
+@contextmanager
+def created(server: Postgres, name: str, locale: Locale) -> Iterator[Any]:
+    """A new, empty database like the one that was dumped; dropped at the end of the block unless it is to be kept.
+
+    Yields:
+        Call it to keep the database.
+    """
+    with closing(connect(server)) as connection:
+        try:
+            _create(connection, name, locale)
+        except psycopg.errors.DuplicateDatabase:
+            raise DatabaseError(
+                f"the database {name} exists already on {server.parameters()['host']}",
+                "Nothing is restored over a database: choose another name, or drop it yourself",
+            ) from None
+        except psycopg.Error as error:
+            raise failure(error, server.parameters()) from None
+    kept = []
+    try:
+        yield lambda: kept.append(name)
+    finally:
+        if not kept:
+            drop(server, name)
+
+
+def drop(server: Postgres, name: str) -> None:
+    """Drop a database that we made, and whoever is still connected to it.
+
+    Raises:
+        DatabaseError: it is still there; says how to drop it by hand.
+    """
+    try:
+        with closing(connect(server)) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    except (psycopg.Error, OpsError) as error:
+        reason = error.problem if isinstance(error, OpsError) else failure(error).problem
+        raise DatabaseError(
+            f"the database {name} could not be dropped: {reason}",
+            f'Type in psql: DROP DATABASE "{name}" WITH (FORCE)',
+        ) from None
+
+
+def _create(connection: psycopg.Connection, name: str, locale: Locale) -> None:
+    """From template0, with the same encoding and sorting, as far as this server knows them."""
+    options: list[sql.Composable] = [sql.SQL("TEMPLATE template0 ENCODING {}").format(sql.Literal(locale.encoding))]
+    options.append(sql.SQL("LC_COLLATE {} LC_CTYPE {}").format(sql.Literal(locale.collate), sql.Literal(locale.ctype)))
+    if locale.provider == "i" and locale.locale:
+        options.append(sql.SQL("LOCALE_PROVIDER icu ICU_LOCALE {}").format(sql.Literal(locale.locale)))
+    elif locale.provider == "b" and locale.locale:
+        options.append(sql.SQL("LOCALE_PROVIDER builtin BUILTIN_LOCALE {}").format(sql.Literal(locale.locale)))
+    elif connection.info.server_version >= 150000:
+        options.append(sql.SQL("LOCALE_PROVIDER libc"))
+    connection.execute(sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), sql.SQL(" ").join(options)))
+
+
+def restore(
+    store: Store, key: str, manifest: Manifest, server: Postgres, database: str, jobs: int, options: list[str]
+) -> dict[str, float]:
+    """Fill an empty database from a dump, whose size and hash are checked before or while it is read.
+
+    With room for the dump in the temporary directory it is fetched first, into a file without a name, and restored
+    by parallel jobs; without, it is streamed, and pg_restore then has but one job.
+
+    Returns:
+        Seconds: ``fetch`` and ``restore``, the latter including the former.
+
+    Raises:
+        OpsError: one line; the database is half full and must be dropped.
+    """
+    with closing(connect(server)) as connection:
+        pg_restore = tools.for_restore(connection.info.server_version // 10000, server.bin_dir)
+    arguments = ["--exit-on-error", "--verbose", *options, "--dbname=service=ops"]
+    meter = Meter(manifest.dump.size)
+    roomy = shutil.disk_usage(tempfile.gettempdir()).free > manifest.dump.size * 1.1 + 64e6
+    with Pulse(server.deadline, server, database) as pulse:
+        if roomy:
+            with tempfile.TemporaryFile() as archive:
+                with reporting(lambda: f"fetched {meter}"):
+                    read(store, key, manifest.dump, meter, archive.write)
+                    archive.flush()
+                fetched = meter.seconds()
+                say(f"fetched {meter}, hash right; restoring into {database} with {pg_restore.version}, {jobs} jobs")
+                _from_file(pg_restore, arguments, server, database, pulse, archive, jobs, meter)
+        else:
+            say(f"no room for {manifest.dump.size / 1e6:.0f} MB in {tempfile.gettempdir()}: streaming, with one job")
+            fetched = 0.0
+            with reporting(lambda: f"restored {meter}"):
+                _from_stream(pg_restore, arguments, server, database, pulse, store, key, manifest, meter)
+    return {"fetch": round(fetched, 3), "restore": round(meter.seconds(), 3)}
+
+
+def _from_file(
+    tool: tools.Tool,
+    arguments: list[str],
+    server: Postgres,
+    database: str,
+    pulse: Pulse,
+    archive: IO[bytes],
+    jobs: int,
+    meter: Meter,
+) -> None:
+    from_file = [f"--jobs={jobs}", *arguments, f"/proc/self/fd/{archive.fileno()}"]
+    with started(tool, from_file, server, pulse, database=database, archive=archive) as program:
+        with reporting(lambda: f"restoring for {meter.seconds():.0f} s: {program.last_word()}"):
+            program.succeed()
+
+
+def _from_stream(
+    tool: tools.Tool,
+    arguments: list[str],
+    server: Postgres,
+    database: str,
+    pulse: Pulse,
+    store: Store,
+    key: str,
+    manifest: Manifest,
+    meter: Meter,
+) -> None:
+    near, far = os.pipe()
+    with started(tool, arguments, server, pulse, database=database, stdin=near) as program:
+        os.close(near)
+        with os.fdopen(far, "wb") as pipe:
+
+            def pipe_on(piece: bytes) -> None:
+                pipe.write(piece)
+                pulse.beat()
+
+            try:
+                read(store, key, manifest.dump, meter, pipe_on)
+            except BrokenPipeError:
+                program.succeed()  # it ended before the dump did, and says why
+                raise
+        program.succeed()
+
+
+__all__ = ["created", "drop", "restore", "run"]
