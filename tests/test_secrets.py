@@ -1,0 +1,73 @@
+"""Where secrets come from, and that they go nowhere else."""
+
+import os
+import subprocess
+
+import pytest
+
+from ops.errors import ConfigurationError, SecretMissing
+from ops.secrets import Secret, revealed, secret
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("TOKEN", "TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def private(path, text):
+    path.write_text(text)
+    path.chmod(0o600)
+
+
+def test_the_variable_comes_first_then_the_file_then_env_then_the_command(tmp_path, monkeypatch):
+    command = "echo from-command"
+    assert secret("TOKEN", command=command).reveal() == "from-command"
+    private(tmp_path / ".env", "OTHER=x\nTOKEN='from env'\n")
+    assert secret("TOKEN", command=command).reveal() == "from env"
+    private(tmp_path / "token", "from-file\n")
+    monkeypatch.setenv("TOKEN_FILE", str(tmp_path / "token"))
+    assert secret("TOKEN", command=command).reveal() == "from-file"
+    monkeypatch.setenv("TOKEN", "from-variable")
+    assert secret("TOKEN", command=command).reveal() == "from-variable"
+
+
+def test_a_missing_secret_is_only_missed_when_it_is_needed_and_says_where_to_put_it():
+    missing = secret("TOKEN")
+    with pytest.raises(SecretMissing, match=r"the secret TOKEN is missing.*TOKEN_FILE.*\.env"):
+        missing.reveal()
+
+
+def test_children_do_not_inherit_a_declared_secret(monkeypatch):
+    monkeypatch.setenv("TOKEN", "hunter2")
+    declared = secret("TOKEN")
+    assert "hunter2" not in subprocess.run(["env"], capture_output=True, text=True).stdout
+    assert "TOKEN" not in os.environ
+    assert declared.reveal() == "hunter2"
+
+
+def test_a_file_of_secrets_that_others_can_read_is_refused(tmp_path):
+    (tmp_path / ".env").write_text("TOKEN=x\n")
+    (tmp_path / ".env").chmod(0o644)
+    with pytest.raises(ConfigurationError, match=r"chmod 600 \.env"):
+        secret("TOKEN").reveal()
+
+
+@pytest.mark.parametrize("command", ["false", "/nonexistent/op read x"])
+def test_a_command_that_fails_says_which_secret_it_was_for(command):
+    with pytest.raises(SecretMissing, match="the secret TOKEN cannot be read"):
+        secret("TOKEN", command=command).reveal()
+
+
+def test_an_unreadable_file_is_named(monkeypatch):
+    monkeypatch.setenv("TOKEN_FILE", "/nonexistent/token")
+    with pytest.raises(SecretMissing, match="/nonexistent/token: No such file"):
+        secret("TOKEN").reveal()
+
+
+def test_no_print_shows_it():
+    hidden = Secret("TOKEN", lambda: "hunter2")
+    hidden.reveal()
+    assert "hunter2" not in f"{hidden} {hidden!r} {[hidden]} {vars(hidden).keys()}"
+    assert revealed(hidden) == "hunter2"
