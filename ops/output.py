@@ -25,7 +25,8 @@ def _echo(message: Any = None, **how: Any) -> None:
     if isinstance(message, str):
         if ANSWER in message:
             return
-        message = message.replace(f"{_RED}{MARK}", "    ").replace(MARK, "    ")
+        if MARK in message:
+            message = f"    {message.replace(_RED + MARK, '').replace(MARK, '')}"
     click.echo(message, **how)
 
 
@@ -42,6 +43,8 @@ def failure(on: Host, error: OpsError) -> None:
 
 
 def table(text: str) -> None:
-    """Print lines as they are, once."""
-    for line in text.rstrip().splitlines():
-        say(line)
+    """Print a table for the host at hand, once, without the host before each line."""
+    if (host.name, text) not in _said:
+        _said.add((host.name, text))
+        for line in text.splitlines():
+            logger.info(line.rstrip())

@@ -42,7 +42,7 @@ def render(title: str, known: dict[str, Any], width: int = 100) -> str:
 
 def _remarks(known: dict[str, Any]) -> list[str]:
     remarks = [
-        f"{backup['id']} is {backup['state']}: {'; '.join(backup['problems'])}"
+        f"{backup['id']} ({backup['state']}): {'; '.join(backup['problems'])}"
         for backup in known["backups"]
         if backup["problems"]
     ]

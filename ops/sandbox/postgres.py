@@ -11,7 +11,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ops.errors import ToolError
-from ops.sandbox import ports, privileges
+from ops.sandbox import privileges
+from ops.sandbox.ports import free
 from ops.sandbox.server import Server
 
 
@@ -36,7 +37,7 @@ class PostgresServer(Server):
         password: str | None = None,
         settings: dict[str, str] | None = None,
     ) -> None:
-        super().__init__(directory, {"postgres": port or ports.free()})
+        super().__init__(directory, {"postgres": port or free()})
         self.password = password or secrets.token_urlsafe(24)
         self.settings = settings or {}
 
@@ -76,7 +77,7 @@ class PostgresServer(Server):
         self.directory.mkdir(exist_ok=True)
         partial = self.data.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(mode=0o700)
+        partial.mkdir(mode=0o700, exist_ok=True)
         privileges.own(partial)
         with tempfile.NamedTemporaryFile("w", dir=self.directory, prefix="password-") as password_file:
             password_file.write(self.password)
@@ -100,7 +101,7 @@ class PostgresServer(Server):
                 ],
                 reach=[partial],
             )
-            done = subprocess.run(
+            with subprocess.Popen(
                 command,
                 **options,
                 env=self._environment(),
@@ -109,10 +110,16 @@ class PostgresServer(Server):
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                check=False,
-            )
-        if done.returncode != 0:
-            raise ToolError(f"initdb failed: {done.stdout.strip()[-500:]}", f"Look into {self.directory}")
+            ) as initdb:
+                try:
+                    said = initdb.communicate()[0]
+                except BaseException:
+                    # It has children, which are gone when nobody holds its output open any more.
+                    initdb.terminate()
+                    initdb.communicate()
+                    raise
+        if initdb.returncode != 0:
+            raise ToolError(f"initdb failed: {said.strip()[-500:]}", f"Look into {self.directory}")
         partial.rename(self.data)
 
     def _prepare(self) -> None:

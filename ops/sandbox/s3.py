@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ops.errors import ToolError
-from ops.sandbox import ports, privileges
+from ops.sandbox import privileges
+from ops.sandbox.ports import free
 from ops.sandbox.server import Server
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class S3Server(Server):
     Args:
         directory: where it lives; its parent must exist.
         bucket: the bucket that is made at the start.
-        wanted: the ports to listen on, as in ``ports`` of an earlier server; others are taken when not free.
+        ports: the ports to listen on, as in ``ports`` of an earlier server; others are taken when not free.
         access_key: its only access key id; random when not given.
         secret_key: the secret of it; random when not given.
     """
@@ -39,11 +40,11 @@ class S3Server(Server):
         self,
         directory: Path,
         bucket: str = "shop-backups",
-        wanted: dict[str, int] | None = None,
+        ports: dict[str, int] | None = None,
         access_key: str | None = None,
         secret_key: str | None = None,
     ) -> None:
-        super().__init__(directory, dict(wanted) if wanted else _free_ports())
+        super().__init__(directory, dict(ports) if ports else _free_ports())
         self.bucket = bucket
         self.access_key = access_key or secrets.token_hex(10).upper()
         self.secret_key = secret_key or secrets.token_urlsafe(30)
@@ -139,5 +140,5 @@ class S3Server(Server):
 def _free_ports() -> dict[str, int]:
     found: dict[str, int] = {}
     for use in _USES:
-        found[use] = ports.free(taken=set(found.values()))
+        found[use] = free(taken=set(found.values()))
     return found

@@ -15,8 +15,7 @@ from ops.environment import root
 from ops.errors import ConfigurationError
 from ops.sandbox.postgres import PostgresServer
 from ops.sandbox.s3 import S3Server
-
-_HINT = "Type: python -m ops.sandbox up"
+from ops.sandbox.server import Server
 
 
 class Sandbox:
@@ -84,11 +83,9 @@ class Sandbox:
         """Secret access key of the S3 server."""
         return self.s3.secret_key
 
-    def status(self) -> dict[str, bool]:
-        """Which servers run, by name."""
-        if not self._state_file.exists():
-            return {PostgresServer.name: False, S3Server.name: False}
-        return {server.name: server.running for server in self._servers(self._read())}
+    def servers(self) -> tuple[PostgresServer, S3Server]:
+        """Both servers, whether they run or not."""
+        return self._servers(self._read())
 
     def up(self) -> None:
         """Start what is down, on the same ports if they are free, and make the shop if it is absent.
@@ -102,18 +99,20 @@ class Sandbox:
         """
         from ops.sandbox import shop
 
+        self.directory.mkdir(exist_ok=True)
         with self._alone():
-            state = self._read() if self._state_file.exists() else self._begin()
+            state = self._read() or self._begin()
             postgres, s3 = self._servers(state)
-            started = [server for server in (s3, postgres) if not server.running]
+            started: list[Server] = [server for server in (s3, postgres) if not server.running]
             try:
-                # Both start at the same time: the S3 server needs a second, in which the shop is made.
+                # The S3 server needs a second to start; the shop is made meanwhile.
                 for server in started:
                     server.launch()
-                for server in started:
-                    server.wait()
-                self._write({**state, "postgres": {**state["postgres"], "port": postgres.port}, "s3": {**state["s3"], "ports": s3.ports}})
+                self._remember_ports(state, postgres, s3)
+                postgres.wait()
                 shop.create(postgres, state["shop"]["password"])
+                s3.wait()
+                self._remember_ports(state, postgres, s3)
             except BaseException:
                 for server in started:
                     server.stop()
@@ -121,22 +120,67 @@ class Sandbox:
 
     def down(self) -> None:
         """Stop what runs; the data stays."""
-        if self._state_file.exists():
+        if self.directory.is_dir():
             with self._alone():
-                for server in self._servers(self._read()):
+                for server in self.servers():
                     server.stop()
 
     def _up(self) -> tuple[PostgresServer, S3Server, dict[str, Any]]:
-        if not self._state_file.exists():
-            raise ConfigurationError("the sandbox is down", _HINT)
         state = self._read()
         postgres, s3 = self._servers(state)
-        if not (postgres.running and s3.running):
-            raise ConfigurationError("the sandbox is down", _HINT)
+        if not (state and postgres.running and s3.running):
+            raise ConfigurationError("the sandbox is down", "Type: python -m ops.sandbox up")
         return postgres, s3, state
 
     def _servers(self, state: dict[str, Any]) -> tuple[PostgresServer, S3Server]:
         return (
-            PostgresServer(self.directory / "postgres", **state["postgres"]),
-            S3Server(self.directory / "s3", self.bucket, **state["s3"]),
+            PostgresServer(self.directory / "postgres", **state.get("postgres", {})),
+            S3Server(self.directory / "s3", self.bucket, **state.get("s3", {})),
         )
+
+    def _begin(self) -> dict[str, Any]:
+        """Passwords are written down before the servers are made with them, so that none can be lost."""
+        postgres, s3 = self._servers({})
+        if postgres.data.exists():
+            raise ConfigurationError(
+                f"{self._state_file} is gone, and with it the passwords of the data beside it",
+                f"To begin afresh, type: python -m ops.sandbox down, and remove {self.directory}",
+            )
+        state = {
+            "postgres": {"password": postgres.password},
+            "s3": {"access_key": s3.access_key, "secret_key": s3.secret_key},
+            "shop": {"password": secrets.token_urlsafe(24)},
+        }
+        self._write(state)
+        return state
+
+    def _remember_ports(self, state: dict[str, Any], postgres: PostgresServer, s3: S3Server) -> None:
+        state["postgres"]["port"] = postgres.port
+        state["s3"]["ports"] = s3.ports
+        self._write(state)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            state: dict[str, Any] = json.loads(self._state_file.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            raise ConfigurationError(
+                f"{self._state_file} is damaged", f"To begin afresh, remove {self.directory}"
+            ) from None
+        return state
+
+    def _write(self, state: dict[str, Any]) -> None:
+        new = self._state_file.with_suffix(".new")
+        new.touch(mode=0o600)
+        new.write_text(json.dumps(state, indent=2) + "\n")
+        new.replace(self._state_file)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with (self.directory / "lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+sandbox = Sandbox(Path(os.environ.get("OPS_SANDBOX") or root() / ".sandbox"))

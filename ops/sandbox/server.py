@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from ops.errors import ToolError
-from ops.sandbox import ports, privileges
+from ops.sandbox import privileges
+from ops.sandbox.ports import free, is_free
 
 # The program writes its own process id, before it becomes the server, into the file that it holds locked:
 # whenever the lock is held, the id is there or about to be.
@@ -28,18 +29,18 @@ class Server(ABC):
 
     Args:
         directory: made when it does not exist; its parent must exist.
-        wanted: the ports to listen on, by what they are for; where one is not free at the start, another is taken.
+        ports: the ports to listen on, by what they are for; where one is not free at the start, another is taken.
     """
 
     name: ClassVar[str]
     _end: ClassVar[signal.Signals]
     _patience: ClassVar[float] = 30  # seconds to start, and to stop
 
-    def __init__(self, directory: Path, wanted: dict[str, int]) -> None:
+    def __init__(self, directory: Path, ports: dict[str, int]) -> None:
         self.directory = directory.absolute()
         self.data = self.directory / "data"
         self.log = self.directory / "log"
-        self.ports = wanted
+        self.ports = ports
         self._pid_file = self.directory / "pid"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -111,7 +112,7 @@ class Server(ABC):
                 self.stop()
                 raise self._failure(f"did not serve within {self._patience:.0f} s")
             if not self.running:
-                if all(ports.is_free(port) for port in self.ports.values()):
+                if all(is_free(port) for port in self.ports.values()):
                     raise self._failure("did not start")
                 # Somebody took a port between our look and the server's.
                 self.launch()
@@ -148,8 +149,8 @@ class Server(ABC):
 
     def _replace_taken_ports(self) -> None:
         for use, port in self.ports.items():
-            if not ports.is_free(port):
-                self.ports[use] = ports.free(taken=set(self.ports.values()))
+            if not is_free(port):
+                self.ports[use] = free(taken=set(self.ports.values()))
 
     def _failure(self, what: str) -> ToolError:
         lines = self.log.read_text(errors="replace").split("\n") if self.log.exists() else []

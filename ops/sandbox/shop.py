@@ -52,14 +52,34 @@ def create(server: PostgresServer, password: str | None = None, rows: int = 200_
     shop = Shop(server, password or secrets.token_urlsafe(24))
     try:
         _create_role_and_database(shop)
+    except psycopg.Error as error:
+        raise _refused(shop, error) from None
+    fill(shop, rows)
+    return shop
+
+
+def fill(shop: Shop, rows: int) -> None:
+    """Make the shop's tables and rows in its database where they are absent: all or none.
+
+    Args:
+        shop: whose database exists.
+        rows: as in ``create``.
+
+    Raises:
+        DatabaseError: the server refused.
+    """
+    try:
         with psycopg.connect(shop.url) as connection:
             if connection.execute("SELECT to_regclass('public.orders')").fetchone() == (None,):
                 connection.execute("SELECT set_config('shop.rows', %s, true)", [str(rows)])
                 connection.execute(Path(__file__).with_name("shop.sql").read_bytes())
                 connection.execute("ANALYZE")
     except psycopg.Error as error:
-        raise DatabaseError(f"the sandbox's shop cannot be made: {error}", f"See {server.log}") from None
-    return shop
+        raise _refused(shop, error) from None
+
+
+def _refused(shop: Shop, error: psycopg.Error) -> DatabaseError:
+    return DatabaseError(f"the sandbox's shop cannot be made: {error}", f"See {shop.server.log}")
 
 
 def _create_role_and_database(shop: Shop) -> None:

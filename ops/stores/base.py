@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
+
+from ops.errors import StoreError
+
+# A leading dot is left to the stores themselves, for files that no listing shows.
+_KEY = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*(/[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*)*")
+
+
+def checked(key: str) -> str:
+    """The key itself, if it is one.
+
+    Raises:
+        StoreError: it is absolute, or a part of it is empty, begins with a dot, or holds a control character.
+    """
+    if not _KEY.fullmatch(key):
+        raise StoreError(f"{key!r} cannot be a key", "Its parts must not be empty nor begin with a dot")
+    return key
 
 
 @dataclass(frozen=True)
@@ -36,7 +53,7 @@ class Source(Protocol):
 
 
 class Store(ABC):
-    """Where backups lie. Keys are relative, with ``/`` between their parts.
+    """Where backups lie. Keys are relative, with ``/`` between their parts, none of which begins with a dot.
 
     Every method may raise ``StoreUnreachable`` (after bounded retries; may be tried again), ``StoreDenied``,
     ``StoreMissing`` (no such bucket or directory) or plain ``StoreError`` (disk full, server failure); none
@@ -115,8 +132,11 @@ class Store(ABC):
 
     @abstractmethod
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove objects; a key that is not there is no error."""
+        """Remove objects, in the order given; a key that is not there is no error."""
 
     @abstractmethod
     def abort_uploads(self, prefix: str) -> int:
-        """Throw away unfinished uploads below ``prefix``; answers how many there were."""
+        """Throw away unfinished uploads of keys that start with ``prefix``; answers how many there were.
+
+        An S3 server cannot tell an upload that is still going on: call it only where nobody else uploads.
+        """

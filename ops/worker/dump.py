@@ -95,8 +95,8 @@ def _take(store: Store, catalogue: Catalogue, id: str, database: Postgres) -> Ma
         pg_dump = tools.for_dump(snapshot.major, database.bin_dir)
         compression = tools.compression(pg_dump)
         say(
-            f"dumping {catalogue.database} ({snapshot.size / 1e6:.0f} MB on disk, {len(snapshot.tables)} tables) with "
-            f"{pg_dump.name} {pg_dump.version}, {compression}, to {store.location} as {id}"
+            f"dumping {snapshot.size / 1e6:.0f} MB on disk, {len(snapshot.tables)} tables, "
+            f"with {pg_dump.name} {pg_dump.version}, {compression}, as {id}"
         )
         before = _ask(database, sequences, holding)
         census = Census(database, snapshot, pulse)

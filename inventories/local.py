@@ -1,0 +1,32 @@
+"""This machine, as a small production: the servers of the sandbox, which ``python -m ops.sandbox up`` starts."""
+
+from ops import S3, Drill, Environment, Postgres, Retention
+from ops.sandbox import sandbox
+
+environment = Environment(
+    name="local",
+    protected=False,  # True for production: what can lose data then asks for a confirmation
+    database=Postgres(
+        host="127.0.0.1",
+        port=sandbox.postgres_port,
+        database=sandbox.database,
+        user=sandbox.database_user,
+        password=sandbox.database_password,  # elsewhere: secret("DATABASE_PASSWORD")
+        sslmode="disable",  # to this machine itself; elsewhere it is verify-full, unless said otherwise
+        deadline=60,  # seconds without any progress after which a dump or restore is cut
+    ),
+    store=S3(
+        endpoint=sandbox.endpoint,
+        region="us-east-1",
+        bucket=sandbox.bucket,
+        prefix="backups",
+        access_key=sandbox.access_key,  # elsewhere: secret("AWS_ACCESS_KEY_ID")
+        secret_key=sandbox.secret_key,
+    ),
+    # A backup stays when any of these keeps it.
+    retention=Retention(newest=3, hourly=24, daily=7, weekly=4, monthly=6),
+    # A protected environment names another server to restore into: Drill(server=Postgres(url=secret("DRILL_URL"))).
+    drill=Drill(jobs=2),
+)
+
+runner = environment.group("@local")  # where data is moved from
