@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import signal
+import sys
+from types import FrameType
+from typing import Any, NoReturn
 
 import click
+import pyinfra
 from pyinfra import host, logger
 from pyinfra.api.host import Host
 from pyinfra.api.output import set_echo
@@ -17,8 +21,18 @@ _said: set[tuple[str, str]] = set()
 
 
 def install() -> None:
-    """Have pyinfra print a worker's progress as progress: not in red, and without the answer, which is for us."""
+    """Have pyinfra print a worker's progress as progress: not in red, and without the answer, which is for us.
+
+    And let Ctrl-C be a failure: pyinfra itself exits 0, on which a script would go on.
+    """
     set_echo(_echo)
+    if pyinfra.is_cli:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    click.echo("Interrupted: what had been begun on the runner is cleaned up there within seconds", err=True)
+    sys.exit(128 + number)
 
 
 def _echo(message: Any = None, **how: Any) -> None:

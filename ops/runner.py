@@ -207,6 +207,7 @@ def on_runner(step: Callable[P, Steps]) -> Callable[P, Steps]:
 
     @wraps(step)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Steps:
+        output.install()
         try:
             if is_runner():
                 yield from step(*args, **kwargs)

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 
 class Installed(FactBase[bool]):
-    """Whether a version of the worker is installed, wholly."""
+    """Whether a version of the worker is installed: it gets its name when it is whole."""
 
     @override
     @staticmethod
@@ -16,7 +16,7 @@ class Installed(FactBase[bool]):
 
     @override
     def command(self, version: str) -> str:
-        return f'test -e "$HOME/.local/share/pyinfra-ops/{version}/complete" && echo yes || echo no'
+        return f'test -e "$HOME/.local/share/pyinfra-ops/{version}" && echo yes || echo no'
 
     @override
     def process(self, output: list[str]) -> bool:

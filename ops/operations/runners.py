@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import secrets
 import tarfile
 
 from pyinfra import host
@@ -43,19 +44,21 @@ def installed(python: str = "python3") -> Steps:
     output.say(f"Install version {runner.version()} in {place}")
     too_old = f"{python} on {host.name} is older than 3.11: name a newer one, --data python=python3.12"
     yield StringCommand(f"{python} -c 'import sys; sys.exit(sys.version_info < (3, 11) and \"{too_old}\" or 0)'")
-    # The marker `complete` is written last, as a manifest is: a killed installation is begun anew.
-    yield StringCommand(f"umask 077 && rm -rf {place} && mkdir -p {place} && {python} -m venv {place}")
-    yield FileUploadCommand(_archive(), f"{place}/package.tar")
-    yield StringCommand(f"tar -xf {place}/package.tar -C {place}")
+    # Built under a name of this run's own and renamed at the very end: what was killed is never taken for installed,
+    # and its pip, which may still be at work over there, cannot meddle with this one. A virtual environment can be
+    # moved as long as nothing but its interpreter is called.
+    new = f"{place}.{secrets.token_hex(4)}"
+    yield StringCommand(f"umask 077 && rm -rf {place}.* && mkdir -p {new} && {python} -m venv {new}")
+    yield FileUploadCommand(_archive(), f"{new}/package.tar")
+    yield StringCommand(f"tar -xf {new}/package.tar -C {new}")
     yield StringCommand(
-        f"{place}/bin/python -m pip install --quiet --disable-pip-version-check --no-input"
-        f" --require-hashes -r {place}/ops/worker/requirements.lock"
+        f"{new}/bin/python -m pip install --quiet --disable-pip-version-check --no-input"
+        f" --require-hashes -r {new}/ops/worker/requirements.lock"
     )
     yield StringCommand(
-        f'mv {place}/ops "$({place}/bin/python -c \'import sysconfig; print(sysconfig.get_path("purelib"))\')"'
+        f'mv {new}/ops "$({new}/bin/python -c \'import sysconfig; print(sysconfig.get_path("purelib"))\')"'
     )
-    yield StringCommand(f"{place}/bin/python -m compileall -q {place}/lib && touch {place}/complete")
-
+    yield StringCommand(f"{new}/bin/python -m compileall -q {new}/lib && mv -T {new} {place}")
 
 def _archive() -> io.BytesIO:
     """The worker's part of the package, as a tar file."""

@@ -38,26 +38,28 @@ class Demo:
         try:
             self._sandbox.up()
             self._describe()
-            return self._story()
+            as_expected = self._story()
         finally:
             self._sandbox.down()
-
-    def _story(self) -> int:
-        as_expected = [
-            self._type("backup.py", expect=0),
-            self._type("drill.py", expect=0),
-            self._type("backup.py", expect=0, why="Again: nothing to do."),
-            self._damage(),
-            self._type("backup.py", expect=1),
-            self._type("backup.py", expect=0, why="Again: a failed backup does not count, so a new one is taken."),
-            self._type("drill.py", expect=0),
-            self._type("backups.py", expect=0),
-        ]
-        if all(as_expected):
+        if as_expected:
             _tell("The damage was found, and a new backup is proven. Both servers are stopped, nothing is left.")
             return 0
         _tell("Something did not come out as it must: see above.")
         return 1
+
+    def _story(self) -> bool:
+        return all(
+            [
+                self._type("backup.py", expect=0),
+                self._type("drill.py", expect=0),
+                self._type("backup.py", expect=0, why="Again: nothing to do."),
+                self._damage(),
+                self._type("backup.py", expect=1),
+                self._type("backup.py", expect=0, why="Again: a failed backup does not count, so a new one is taken."),
+                self._type("drill.py", expect=0),
+                self._type("backups.py", expect=0),
+            ]
+        )
 
     def _describe(self) -> None:
         with closing(psycopg.connect(self._sandbox.database_url)) as connection:

@@ -17,9 +17,9 @@ from ops.sandbox.server import Server
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# SeaweedFS is several servers in one process, each with a port for HTTP and one for gRPC.
+# SeaweedFS is several servers in one process, each with a port for HTTP and one for gRPC, 10,000 above it.
 _SERVICES = ("s3", "filer", "volume", "master", "admin")
-_USES = [use for service in _SERVICES for use in (f"{service}.port", f"{service}.port.grpc")]
+_GRPC = 10_000
 
 
 class S3Server(Server):
@@ -35,6 +35,10 @@ class S3Server(Server):
 
     name = "SeaweedFS"
     _end = signal.SIGTERM
+    # Its parts wait for each other, up to half a minute when it has only just started. What it has acknowledged
+    # is in its files, where the end of a process does no harm.
+    _grace = 3
+    _offsets = (0, _GRPC)
 
     def __init__(
         self,
@@ -53,7 +57,7 @@ class S3Server(Server):
     @property
     def endpoint(self) -> str:
         """The URL of the service."""
-        return f"http://127.0.0.1:{self.ports['s3.port']}"
+        return f"http://127.0.0.1:{self.ports['s3']}"
 
     def stop(self) -> None:
         super().stop()
@@ -77,7 +81,7 @@ class S3Server(Server):
             "-ip=127.0.0.1",
             "-ip.bind=127.0.0.1",
             f"-bucket={self.bucket}",
-            *(f"-{use}={port}" for use, port in self.ports.items()),
+            *(f"-{service}.port={port}" for service, port in self.ports.items()),
             f"-s3.localSocket={self._local_socket('s3')}",
             f"-filer.localSocket={self._local_socket('filer')}",
             "-s3.port.iceberg=0",
@@ -85,6 +89,9 @@ class S3Server(Server):
             "-webdav=false",
             "-admin.ui=false",
             "-master.telemetry=false",
+            # Resumed, the master is sometimes not yet its own leader when its first volumes report, and they
+            # report again only seconds later. It learns all it must know from them.
+            "-master.resumeState=false",
             "-volume.preStopSeconds=0",
         ]
 
@@ -102,7 +109,8 @@ class S3Server(Server):
 
         client = self._connect()
         try:
-            client.put_object(Bucket=self.bucket, Key=".sandbox", Body=b"")
+            client.put_object(Bucket=self.bucket, Key=".sandbox", Body=b"content, to have it on a volume")
+            client.get_object(Bucket=self.bucket, Key=".sandbox")["Body"].read()
             client.delete_object(Bucket=self.bucket, Key=".sandbox")
         except (BotoCoreError, ClientError):
             return False
@@ -125,11 +133,11 @@ class S3Server(Server):
 
     def _local_socket(self, service: str) -> Path:
         # Its own default; a path below ``directory`` could be too long for a socket.
-        return Path(f"/tmp/seaweedfs-{service}-{self.ports[f'{service}.port']}.sock")  # noqa: S108
+        return Path(f"/tmp/seaweedfs-{service}-{self.ports[service]}.sock")  # noqa: S108
 
     def _remove_sockets(self) -> None:
         """SeaweedFS puts sockets into /tmp, wherever its data lies, and leaves them there when it ends."""
-        grpc = [Path(f"/tmp/seaweedfs-{s}-grpc-{self.ports[f'{s}.port.grpc']}.sock") for s in _SERVICES]  # noqa: S108
+        grpc = [Path(f"/tmp/seaweedfs-{s}-grpc-{self.ports[s] + _GRPC}.sock") for s in _SERVICES]  # noqa: S108
         for path in [*grpc, self._local_socket("s3"), self._local_socket("filer")]:
             with socket.socket(socket.AF_UNIX) as probe:
                 # Whoever answers is another server, which got the port that we had.
@@ -139,6 +147,6 @@ class S3Server(Server):
 
 def _free_ports() -> dict[str, int]:
     found: dict[str, int] = {}
-    for use in _USES:
-        found[use] = free(taken=set(found.values()))
+    for service in _SERVICES:
+        found[service] = free(set(found.values()), (0, _GRPC))
     return found

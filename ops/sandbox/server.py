@@ -34,7 +34,9 @@ class Server(ABC):
 
     name: ClassVar[str]
     _end: ClassVar[signal.Signals]
-    _patience: ClassVar[float] = 30  # seconds to start, and to stop
+    _patience: ClassVar[float] = 30  # seconds until it serves
+    _grace: ClassVar[float] = 60  # seconds to end in order
+    _offsets: ClassVar[tuple[int, ...]] = (0,)  # of the ports that come with each of its ports
 
     def __init__(self, directory: Path, ports: dict[str, int]) -> None:
         self.directory = directory.absolute()
@@ -112,7 +114,7 @@ class Server(ABC):
                 self.stop()
                 raise self._failure(f"did not serve within {self._patience:.0f} s")
             if not self.running:
-                if all(is_free(port) for port in self.ports.values()):
+                if all(is_free(port, self._offsets) for port in self.ports.values()):
                     raise self._failure("did not start")
                 # Somebody took a port between our look and the server's.
                 self.launch()
@@ -124,10 +126,10 @@ class Server(ABC):
         if pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, self._end)
-            if not self._gone(within=self._patience):
+            if not self._gone(within=self._grace):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                self._gone(within=self._patience)
+                self._gone(within=self._grace)
         if self._process is not None:
             self._process.wait()
 
@@ -149,8 +151,8 @@ class Server(ABC):
 
     def _replace_taken_ports(self) -> None:
         for use, port in self.ports.items():
-            if not is_free(port):
-                self.ports[use] = free(taken=set(self.ports.values()))
+            if not is_free(port, self._offsets):
+                self.ports[use] = free(set(self.ports.values()), self._offsets)
 
     def _failure(self, what: str) -> ToolError:
         lines = self.log.read_text(errors="replace").split("\n") if self.log.exists() else []

@@ -100,7 +100,7 @@ class DirectoryStore(Store):
     def get(self, key: str, sink: Callable[[bytes], object], start: int = 0, length: int | None = None) -> int:
         path = self._path(key)
         with self._present(path):
-            descriptor = os.open(path, os.O_RDONLY)
+            descriptor = _open(path)
         try:
             handed = 0
             while length is None or handed < length:
@@ -275,11 +275,9 @@ class DirectoryStore(Store):
             return time.time()  # read-only or full, which reading does not mind
 
     def _entry(self, key: str, now: float) -> Entry:
-        descriptor = os.open(self._root / key, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = _open(self._root / key)
         try:
             found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise FileNotFoundError(errno.ENOENT, "no file")
             return Entry(key, found.st_size, max(0.0, now - found.st_mtime), _etag(descriptor))
         finally:
             os.close(descriptor)
@@ -325,6 +323,15 @@ class DirectoryStore(Store):
             kind = StoreDenied if code in _DENIED else StoreUnreachable if code in _UNREACHABLE else StoreError
             reason = error.strerror or type(error).__name__
             raise kind(f"{path}: {reason}", _HINTS.get(code, "Look at the directory and its file system")) from None
+
+
+def _open(path: Path) -> int:
+    """For reading; whatever is no file is not there. Opening a pipe does not wait."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return descriptor
 
 
 def _write(descriptor: int, content: memoryview) -> None:

@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, SSLError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    SSLError,
+)
 from urllib3.exceptions import HTTPError
 
 from ops.environment import S3
@@ -22,6 +29,7 @@ from ops.errors import (
 BROKEN = (BotoCoreError, HTTPError, OSError)
 """What reading an answer's body may raise."""
 
+_NO_CONNECTION = (ConnectionError, HTTPClientError, IncompleteReadError, HTTPError, OSError)
 _WRONG_ID = {"InvalidAccessKeyId", "InvalidToken", "ExpiredToken"}
 _WRONG_SECRET = {"SignatureDoesNotMatch"}
 _WRONG_CLOCK = {"RequestTimeTooSkewed", "RequestExpired"}
@@ -97,7 +105,7 @@ class Failures:
                 f"{what}: no TLS connection ({_reason(error)})",
                 "Look at the endpoint's certificate; AWS_CA_BUNDLE names a file of certificates to trust",
             )
-        if isinstance(error, (HTTPClientError, HTTPError, OSError)):
+        if isinstance(error, _NO_CONNECTION):
             return StoreUnreachable(
                 f"{what}: no connection ({_reason(error)})", "Look at the endpoint and the network, then run again"
             )
