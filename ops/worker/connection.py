@@ -14,6 +14,7 @@ import psycopg
 
 from ops.environment import Postgres
 from ops.errors import ConfigurationError, DatabaseError, DatabaseUnreachable, OpsError
+from ops.worker.hints import hint
 
 APPLICATION = "pyinfra-ops"
 """What ``pg_stat_activity`` calls our connections and those of the programs we start."""
@@ -61,22 +62,9 @@ def failure(error: psycopg.Error, parameters: dict[str, str] | None = None) -> O
         where = f"{parameters['dbname']} at {parameters['host']}:{parameters.get('port', '5432')}: "
         password = parameters.get("password")
         text = text.replace(password, "***") if password else text
-    hints = {
-        "password authentication failed": "Check the password in the environment's secret",
-        "no password supplied": "Name the password in the environment: password=secret(…)",
-        "does not exist": "Check the names in the environment",
-        "Connection refused": "Is the server running, and are host and port right?",
-        "timeout": "Is the host reachable from the runner?",
-        "could not translate host name": "Check the host name",
-        "Name or service not known": "Check the host name",
-        "certificate verify failed": "Check host name and sslrootcert; do not switch verification off",
-        "permission denied": "Grant the role what it lacks",
-        "No space left": "Free disk space on the database server",
-    }
-    hint = next((hint for words, hint in hints.items() if words in text), "")
     if (isinstance(error, psycopg.OperationalError) and error.sqlstate is None) or text.startswith("connection"):
-        return DatabaseUnreachable(f"PostgreSQL {where}{text}", hint)
-    return DatabaseError(f"PostgreSQL {where}{text}", hint)
+        return DatabaseUnreachable(f"PostgreSQL {where}{text}", hint(text))
+    return DatabaseError(f"PostgreSQL {where}{text}", hint(text))
 
 
 def _first_line(text: str) -> str:

@@ -13,7 +13,7 @@ import psycopg
 
 from ops import clock
 from ops.environment import Postgres
-from ops.errors import BackupDamaged, ToolError
+from ops.errors import BackupDamaged, DatabaseError, ToolError
 from ops.stores import open_store
 from ops.worker.catalogue import DRILL_LOCK, DUMP, GLOBALS, VERIFICATION, Backup, Catalogue, State
 from ops.worker.check import intact, read, record_failure
@@ -36,6 +36,24 @@ OPTIONS = [
     "--no-publications",
     "--no-subscriptions",
 ]
+
+# What a failed restore says when the scratch server could not do it; anything else speaks against the backup.
+_SCRATCH_SERVERS_FAULT = (
+    "No space left",
+    "could not extend",
+    "out of memory",
+    "out of shared memory",
+    "shutting down",
+    "starting up",
+    "terminating connection",
+    "server closed",
+    "connection to server",
+    "signal",
+    "permission denied",
+    "must be",
+    "is not available",
+    "timeout",
+)
 
 
 def run(request: Request) -> dict[str, Any]:
@@ -85,6 +103,7 @@ def _proven_already(catalogue: Catalogue, chosen: Backup, request: Request) -> B
 def _drill(catalogue: Catalogue, id: str, manifest: Manifest, request: Request) -> dict[str, float]:
     assert request.server is not None
     store, server = catalogue.store, request.server
+    _require_same_major(server, manifest)
     scratch = _scratch_name(catalogue)
     drop(server, scratch)  # what a killed drill left; we hold the lock, so nobody is using it
     read(store, catalogue.key(id, GLOBALS), manifest.globals, Meter())
@@ -106,6 +125,18 @@ def _drill(catalogue: Catalogue, id: str, manifest: Manifest, request: Request) 
     return seconds
 
 
+def _require_same_major(server: Postgres, manifest: Manifest) -> None:
+    """Another major version spells definitions otherwise, so that a comparison would prove nothing."""
+    with closing(connect(server)) as connection:
+        here = connection.info.server_version // 10000
+    there = int(manifest.server_version.partition(".")[0])
+    if here != there:
+        raise DatabaseError(
+            f"the backup is of PostgreSQL {there}, the drill's server is PostgreSQL {here}",
+            f"Name a server of version {there}: Drill(server=Postgres(…))",
+        )
+
+
 def _scratch_name(catalogue: Catalogue) -> str:
     """One name for each place of backups, so that the next drill finds what a killed one left."""
     place = hashlib.sha256(f"{catalogue.store.location} {catalogue.prefix}".encode()).hexdigest()[:8]
@@ -114,16 +145,8 @@ def _scratch_name(catalogue: Catalogue) -> str:
 
 def _blame(error: ToolError, server: Postgres, id: str) -> Exception:
     """Whether a failed pg_restore speaks against the backup, whose hash was right, or against the scratch server."""
-    ours = (
-        "No space left",
-        "could not extend",
-        "shutting down",
-        "terminating connection",
-        "server closed",
-        "signal",
-    )
     with closing(connect(server)):  # raises DatabaseUnreachable when the server is gone
-        if any(words in error.problem for words in ours):
+        if any(words in error.problem for words in _SCRATCH_SERVERS_FAULT):
             return error
     return BackupDamaged(f"the backup {id} cannot be restored: {error.problem}", error.hint)
 

@@ -19,6 +19,7 @@ from ops.stores import Store, open_store
 from ops.worker import tools
 from ops.worker.catalogue import BACKUP_LOCK, DUMP, GLOBALS, MANIFEST, Catalogue
 from ops.worker.census import Census
+from ops.worker.check import intact
 from ops.worker.connection import failure, sever
 from ops.worker.fingerprint import sequences
 from ops.worker.hashed import Hashed
@@ -54,11 +55,13 @@ def run(request: Request) -> dict[str, Any]:
             manifest = _take(store, catalogue, id, request.database)
             lock.confirm()
             store.put_if_absent(catalogue.key(id, MANIFEST), seal(manifest))
+            catalogue.forget()
+            backup = catalogue.load(id)
+            intact(backup)
         except BaseException:
             _undo(catalogue, id)
             raise
-        catalogue.forget()
-        return {"changed": True, "backup": catalogue.load(id).to_json(), "seconds": manifest.seconds}
+        return {"changed": True, "backup": backup.to_json(), "seconds": manifest.seconds}
 
 
 def _sweep(catalogue: Catalogue) -> None:

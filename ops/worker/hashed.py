@@ -47,6 +47,7 @@ class Hashed:
         Raises:
             ToolError: pg_dump failed, or what it writes is no dump.
         """
+        self._pulse.resume()
         got: int = self._output.readinto(buffer)  # type: ignore[attr-defined]
         if got == 0:
             self._program.succeed()
@@ -59,8 +60,8 @@ class Hashed:
         self._hash.update(piece)
         self.size += got
         self._meter.moved = self.size
-        self._pulse.beat()
         if got < SMALL:
             # Let the pipe fill: waking for each of pg_dump's small writes costs a fifth of the whole dump.
             time.sleep(PAUSE)
+        self._pulse.pause()
         return got

@@ -12,6 +12,7 @@ from typing import IO
 from ops.environment import Postgres
 from ops.errors import ToolError
 from ops.worker.connection import credentials
+from ops.worker.hints import hint
 from ops.worker.pulse import Pulse
 from ops.worker.tools import Tool
 
@@ -60,23 +61,7 @@ class Program:
         detail = [word.partition("detail:")[2].strip() for word in self._words if "detail:" in word]
         said = " ".join((complaints or list(self._words) or ["it said nothing"])[:1] + detail[:1])
         ended = f"was killed by signal {-status}" if status < 0 else f"failed with exit code {status}"
-        raise ToolError(f"{self.name} {ended}: {said.removeprefix(f'{self.name}: error: ')}", _hint(said))
-
-
-def _hint(said: str) -> str:
-    hints = {
-        "server version mismatch": "Install the client tools of the server's version on the runner",
-        "No space left": "Free disk space",
-        "permission denied": "Grant the role what it lacks",
-        "password authentication failed": "Check the password in the environment's secret",
-        "query would be affected by row-level security": "Give the role BYPASSRLS, or use the tables' owner",
-        "does not exist": "Something was dropped meanwhile; run this again",
-        "is not available": "Install that extension on the server that restores",
-    }
-    return next(
-        (hint for words, hint in hints.items() if words in said),
-        "Run this again; then look at the server's log",
-    )
+        raise ToolError(f"{self.name} {ended}: {said.removeprefix(f'{self.name}: error: ')}", hint(said))
 
 
 @contextmanager

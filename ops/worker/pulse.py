@@ -36,6 +36,7 @@ class Pulse:
         self._cuts: list[Callable[[], object]] = []
         self._over = threading.Event()
         self._stalled = False
+        self._paused = False
         self._prober: psycopg.Connection | None = None
         self._threads = [
             threading.Thread(target=task, name=task.__name__, daemon=True) for task in (self._watch, self._probe)
@@ -68,13 +69,22 @@ class Pulse:
         """Something moved."""
         self._last = time.monotonic()
 
+    def pause(self) -> None:
+        """It is the store's turn, which has timeouts of its own."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """It is PostgreSQL's turn."""
+        self._paused = False
+        self.beat()
+
     def cuts(self, cut: Callable[[], object]) -> None:
         """Call this when nothing moves any more; it must make whoever waits fail."""
         self._cuts.append(cut)
 
     def _watch(self) -> None:
         while not self._over.wait(min(1.0, self.deadline / 4)):
-            if time.monotonic() - self._last > self.deadline:
+            if not self._paused and time.monotonic() - self._last > self.deadline:
                 self._stalled = True
                 for cut in self._cuts:
                     with suppress(OSError):

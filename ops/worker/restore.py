@@ -118,20 +118,19 @@ def restore(
     arguments = ["--exit-on-error", "--verbose", *options, "--dbname=service=ops"]
     meter = Meter(manifest.dump.size)
     roomy = shutil.disk_usage(tempfile.gettempdir()).free > manifest.dump.size * 1.1 + 64e6
-    with Pulse(server.deadline, server, database) as pulse:
-        if roomy:
-            with tempfile.TemporaryFile() as archive:
-                with reporting(lambda: f"fetched {meter}"):
-                    read(store, key, manifest.dump, meter, archive.write)
-                    archive.flush()
-                fetched = meter.seconds()
-                say(f"fetched {meter}, hash right; restoring into {database} with {pg_restore.version}, {jobs} jobs")
-                _from_file(pg_restore, arguments, server, database, pulse, archive, jobs, meter)
-        else:
-            say(f"no room for {manifest.dump.size / 1e6:.0f} MB in {tempfile.gettempdir()}: streaming, with one job")
-            fetched = 0.0
-            with reporting(lambda: f"restored {meter}"):
-                _from_stream(pg_restore, arguments, server, database, pulse, store, key, manifest, meter)
+    if not roomy:
+        say(f"no room for {manifest.dump.size / 1e6:.0f} MB in {tempfile.gettempdir()}: streaming, with one job")
+        with Pulse(server.deadline, server, database) as pulse, reporting(lambda: f"restored {meter}"):
+            _from_stream(pg_restore, arguments, server, database, pulse, store, key, manifest, meter)
+        return {"fetch": 0.0, "restore": round(meter.seconds(), 3)}
+    with tempfile.TemporaryFile() as archive:
+        with reporting(lambda: f"fetched {meter}"):
+            read(store, key, manifest.dump, meter, archive.write)
+            archive.flush()
+        fetched = meter.seconds()
+        say(f"fetched {meter}, hash right; restoring into {database} with {pg_restore.version}, {jobs} jobs")
+        with Pulse(server.deadline, server, database) as pulse:
+            _from_file(pg_restore, arguments, server, database, pulse, archive, jobs, meter)
     return {"fetch": round(fetched, 3), "restore": round(meter.seconds(), 3)}
 
 

@@ -1,0 +1,90 @@
+"""Asking the worker as pyinfra does: a process of its own, JSON in, JSON out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from ops.environment import S3, Directory, Postgres, Retention, root
+from ops.sandbox.shop import Shop
+from ops.secrets import revealed
+
+
+@dataclass
+class Answer:
+    """What a worker said."""
+
+    code: int
+    answer: dict[str, Any]
+    progress: list[str]
+
+    @property
+    def backup(self) -> dict[str, Any]:
+        """The backup that it answered with."""
+        assert self.code == 0, self.answer
+        found: dict[str, Any] = self.answer["backup"]
+        return found
+
+
+@dataclass
+class Asked:
+    """A shop, a store, and the worker between them."""
+
+    shop: Shop
+    store: S3 | Directory
+
+    def request(self, **more: Any) -> str:
+        """The request for any verb."""
+        return json.dumps(
+            {
+                "environment": "test",
+                "database_name": self.shop.name,
+                "owner": "tests@here",
+                "store": revealed(self.store),
+                "database": revealed(self.described()),
+                "server": revealed(self.described()),
+                "retention": Retention().model_dump(),
+                "jobs": 2,
+                **more,
+            }
+        )
+
+    def described(self) -> Postgres:
+        """The shop as an environment describes it."""
+        return Postgres(
+            host="127.0.0.1",
+            port=self.shop.server.port,
+            database=self.shop.name,
+            user=self.shop.user,
+            password=self.shop.password,
+        )
+
+    def start(self, verb: str, env: dict[str, str] | None = None, **more: Any) -> subprocess.Popen[str]:
+        """Begin a verb."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ops.worker", verb],
+            cwd=root(),
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin is not None
+        process.stdin.write(self.request(**more) + "\n")
+        process.stdin.close()
+        process.stdin = None
+        return process
+
+    def finish(self, process: subprocess.Popen[str]) -> Answer:
+        """Wait for its answer."""
+        output, progress = process.communicate(timeout=120)
+        answer = json.loads(output)["answer"] if output else {}
+        return Answer(process.returncode, answer, progress.splitlines())
+
+    def ask(self, verb: str, **more: Any) -> Answer:
+        """Run a verb to its end."""
+        return self.finish(self.start(verb, **more))
