@@ -285,8 +285,15 @@ class Environment(Described):
     retention: Retention = Retention()
     drill: Drill = Drill()
 
-    def group(self, *hosts: str, **data: Any) -> tuple[list[str], dict[str, Any]]:
-        """A group of hosts that belong to this environment, as pyinfra's inventories write it."""
+    def group(
+        self, *hosts: str | tuple[str, dict[str, Any]], **data: Any
+    ) -> tuple[list[str | tuple[str, dict[str, Any]]], dict[str, Any]]:
+        """A group of hosts that belong to this environment, as pyinfra's inventories write it.
+
+        Args:
+            hosts: names, or names with data of that one host, such as ``("db-1", {"ssh_port": 2222})``.
+            data: of all of them, such as ``ssh_user="backup"``.
+        """
         return list(hosts), {"environment": self, **data}
 
     def to_json(self) -> dict[str, Any]:

@@ -56,6 +56,8 @@ def drop(command: list[str], reach: Iterable[Path]) -> tuple[list[str], dict[str
         "--clear-groups",
         f"--inh-caps=-all,+{capability}",
         f"--ambient-caps=-all,+{capability}",
+        # Without this bit access(2), which PostgreSQL asks about its programs, looks past capabilities.
+        "--securebits=+no_setuid_fixup",
         "--",
         *command,
     ], {}

@@ -127,7 +127,7 @@ class S3Server(Server):
                 region_name="us-east-1",
                 aws_access_key_id=self.access_key,
                 aws_secret_access_key=self.secret_key,
-                config=Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=5),
+                config=Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=20),
             )
         return self._client
 

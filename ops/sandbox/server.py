@@ -34,7 +34,7 @@ class Server(ABC):
 
     name: ClassVar[str]
     _end: ClassVar[signal.Signals]
-    _patience: ClassVar[float] = 30  # seconds until it serves
+    _patience: ClassVar[float] = 120  # seconds until it serves; a busy disk can take most of them
     _grace: ClassVar[float] = 60  # seconds to end in order
     _offsets: ClassVar[tuple[int, ...]] = (0,)  # of the ports that come with each of its ports
 

@@ -133,7 +133,8 @@ class S3Store(Store):
 
     @cached_property
     def _client(self) -> S3Client:
-        # boto3 is a wrapper around this that costs 60 ms more a process; loaded when first needed.
+        # Loaded when first needed: it takes longer than all the rest of a worker's start.
+        import boto3
         import botocore.session
         from botocore.config import Config
 
@@ -143,7 +144,7 @@ class S3Store(Store):
             "config_file": (None, None, os.devnull, None),
             "ignore_configured_endpoint_urls": (None, None, True, None),
         }
-        client = botocore.session.Session(session_vars=nowhere).create_client(
+        client = boto3.Session(botocore_session=botocore.session.Session(session_vars=nowhere)).client(
             "s3",
             endpoint_url=self._description.endpoint,
             region_name=self._description.region,
@@ -161,7 +162,7 @@ class S3Store(Store):
             ),
         )
         client.meta.events.register("needs-retry.s3", cast("Any", self._wait_when_throttled))
-        return cast("S3Client", client)
+        return client
 
     def _wait_when_throttled(self, response: Any, attempts: int, **_: object) -> float | None:
         """Seconds to wait after R2's answer to more than one write per second to a key; botocore would give up."""

@@ -28,8 +28,8 @@ def main() -> int:
         print(f"usage: python -m ops.worker VERB < request.json\n{verbs}", file=sys.stderr)  # noqa: T201
         return 2
     # Before the imports that take time, so that an early Ctrl-C cleans up like a late one.
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, _interrupt)
+    for ending in _ENDINGS:
+        signal.signal(ending, _interrupt)
     try:
         from ops.worker.request import Request
 
@@ -45,8 +45,12 @@ def main() -> int:
     return 1 if "error" in answer else 0
 
 
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # once is enough: let the cleaning up run to its end
+    for ending in _ENDINGS:  # once is enough: let the cleaning up run to its end
+        signal.signal(ending, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

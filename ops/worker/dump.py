@@ -14,7 +14,7 @@ import psycopg
 
 from ops import __version__, clock
 from ops.environment import Postgres
-from ops.errors import BackupDamaged, OpsError
+from ops.errors import BackupDamaged, ObjectMissing, OpsError
 from ops.stores import Store, open_store
 from ops.worker import tools
 from ops.worker.catalogue import BACKUP_LOCK, DUMP, GLOBALS, MANIFEST, Catalogue
@@ -113,8 +113,9 @@ def _take(store: Store, catalogue: Catalogue, id: str, database: Postgres) -> Ma
                     store.put(catalogue.key(id, DUMP), dump, size_hint=snapshot.size)
                 dumped = meter.seconds()
             except BaseException:
+                counted = counting.done()
                 census.cut()
-                if counting.done():
+                if counted:
                     counting.result()  # the first to fail says why
                 raise
             counting.result()
@@ -168,7 +169,10 @@ def _ask(
 
 
 def _compare_stored(store: Store, key: str, size: int) -> None:
-    stored = store.head(key).size
+    try:
+        stored = store.head(key).size
+    except ObjectMissing:
+        stored = 0
     if stored != size:
         raise BackupDamaged(
             f"{store.location} has {stored} bytes of {key}, {size} were written",
