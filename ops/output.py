@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 import pyinfra
-from pyinfra import host, logger
+from pyinfra import host, logger, state
 from pyinfra.api.host import Host
 from pyinfra.api.output import set_echo
 
@@ -23,7 +23,8 @@ _said: set[tuple[str, str]] = set()
 def install() -> None:
     """Have pyinfra print a worker's progress as progress: not in red, and without the answer, which is for us.
 
-    And let Ctrl-C be a failure: pyinfra itself exits 0, on which a script would go on.
+    And let Ctrl-C end the run at once, as a failure: pyinfra itself waits for a remote program that runs, and then
+    exits 0, on which a script would go on.
     """
     set_echo(_echo)
     if pyinfra.is_cli:
@@ -32,6 +33,8 @@ def install() -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     click.echo("Interrupted: what had been begun on the runner is cleaned up there within seconds", err=True)
+    if state.pool is not None:
+        state.pool.kill(block=False)
     sys.exit(128 + number)
 
 

@@ -60,6 +60,7 @@ def installed(python: str = "python3") -> Steps:
     )
     yield StringCommand(f"{new}/bin/python -m compileall -q {new}/lib && mv -T {new} {place}")
 
+
 def _archive() -> io.BytesIO:
     """The worker's part of the package, as a tar file."""
     content = io.BytesIO()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CHUNK = 2**20
-TRIES = 5  # in a row, without a byte between them
+TRIES = 5  # in a row, without a whole chunk between them
 
 
 class Download:
@@ -67,7 +67,8 @@ class Download:
                     continue
                 sink(chunk)
                 handed += len(chunk)
-                breaks = 0
+                if len(chunk) == CHUNK:
+                    breaks = 0
         finally:
             self.close()
         return handed

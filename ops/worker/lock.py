@@ -130,15 +130,26 @@ class Lock:
                 self._etag = self._store.replace(self._key, self._content(), self._etag)
                 self._renewed = time.monotonic()
             except PreconditionFailed:
-                self._lost = LockHeld(
-                    "the lock was taken over while this run stood still", "Look at what the other run did"
-                )
+                self._recognise()
             except OpsError as error:
                 # An unreachable store is no loss yet: nobody else can take the lock before it expires.
                 if time.monotonic() - self._renewed > EXPIRY:
                     self._lost = LockHeld(
                         f"the lock could not be renewed for {EXPIRY:.0f} s: {error.problem}", error.hint
                     )
+
+    def _recognise(self) -> None:
+        """What stands in the way of a renewal may be our own last one, of which only the answer was lost."""
+        try:
+            raw, etag = self._store.read(self._key)
+        except OpsError:
+            raw, etag = b"", ""
+        found = _read(raw)
+        if all(found.get(part) == self._state[part] for part in ("process", "host", "pid", "started")):
+            self._etag = etag
+            self._renewed = time.monotonic()
+            return
+        self._lost = LockHeld("the lock was taken over while this run stood still", "Look at what the other run did")
 
 
 def holder(store: Store, key: str) -> dict[str, Any] | None:

@@ -113,6 +113,14 @@ def test_a_lock_that_was_taken_over_is_noticed_before_the_write_that_must_be_the
     assert json.loads(store.read(KEY)[0])["owner"] == "other@there", "and it is not released under the other's feet"
 
 
+def test_a_renewal_whose_answer_was_lost_is_recognised_as_our_own(store):
+    with lock(store) as mine:
+        state = json.loads(store.read(KEY)[0])
+        store.write(KEY, json.dumps({**state, "beat": state["beat"] + 1}).encode())
+        mine.confirm()
+        mine.confirm()
+
+
 def test_the_heartbeat_keeps_it(store, monkeypatch):
     monkeypatch.setattr(module, "BEAT", 0.2)
     with lock(store):
