@@ -50,8 +50,12 @@ _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     for ending in _ENDINGS:  # once is enough: let the cleaning up run to its end
-        signal.signal(ending, signal.SIG_IGN)
+        signal.signal(ending, _ignore)
     raise KeyboardInterrupt
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Not SIG_IGN, which children inherit, and which Python complains of when a signal is on its way already."""
 
 
 def _unexpected(error: Exception) -> OpsError:

@@ -25,6 +25,9 @@ from ops.worker.progress import Meter, reporting, say
 from ops.worker.pulse import Pulse
 from ops.worker.request import Request
 
+DROP_TRIES = 4
+"""The server itself waits 5 seconds each time for others to leave a database."""
+
 
 def run(request: Request) -> dict[str, Any]:
     """Restore a backup, whole or not at all, into a database that must not exist yet.
@@ -61,29 +64,51 @@ def created(server: Postgres, name: str, locale: Locale) -> Iterator[Any]:
             ) from None
         except psycopg.Error as error:
             raise failure(error, server.parameters()) from None
-    kept = []
+    kept: list[str] = []
     try:
         yield lambda: kept.append(name)
-    finally:
-        if not kept:
+    except BaseException:
+        # The failure that led here is the one to be told as the answer.
+        try:
             drop(server, name)
+        except OpsError as left:
+            say(str(left))
+        raise
+    if not kept:
+        drop(server, name)
 
 
 def drop(server: Postgres, name: str) -> None:
-    """Drop a database that we made, and whoever is still connected to it.
+    """Drop a database that we made; end our own role's connections to it, and wait a while for others to go.
+
+    Not ``WITH (FORCE)``, which a role that is no superuser is refused as soon as autovacuum looks at the database.
+    Without it the server sends autovacuum away by itself.
 
     Raises:
-        DatabaseError: it is still there; says how to drop it by hand.
+        DatabaseError: it is still there; says who uses it and how to drop it by hand.
     """
+    quoted = sql.Identifier(name)
     try:
         with closing(connect(server)) as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-    except (psycopg.Error, OpsError) as error:
-        reason = error.problem if isinstance(error, OpsError) else failure(error).problem
-        raise DatabaseError(
-            f"the database {name} could not be dropped: {reason}",
-            f'Type in psql: DROP DATABASE "{name}" WITH (FORCE)',
-        ) from None
+            for _ in range(DROP_TRIES):
+                try:
+                    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(quoted))
+                    return
+                except psycopg.errors.ObjectInUse:
+                    connection.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE datname = %s AND usename = current_user",
+                        [name],
+                    )
+            users = "SELECT DISTINCT usename::text FROM pg_stat_activity WHERE datname = %s"
+            reason = f"it is used by {', '.join(str(user) for (user,) in connection.execute(users, [name]))}"
+    except psycopg.Error as error:
+        reason = failure(error).problem
+    except OpsError as error:
+        reason = error.problem
+    raise DatabaseError(
+        f"the database {name} could not be dropped: {reason}", f'Type in psql: DROP DATABASE "{name}" WITH (FORCE)'
+    )
 
 
 def _create(connection: psycopg.Connection, name: str, locale: Locale) -> None:
