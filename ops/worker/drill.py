@@ -148,7 +148,7 @@ def _blame(error: ToolError, server: Postgres, id: str) -> Exception:
     with closing(connect(server)):  # raises DatabaseUnreachable when the server is gone
         if any(words in error.problem for words in _SCRATCH_SERVERS_FAULT):
             return error
-    return BackupDamaged(f"the backup {id} cannot be restored: {error.problem}", error.hint)
+    return BackupDamaged(f"the backup {id} cannot be restored: {error.problem}", "Take a new backup and drill that")
 
 
 def _compare(manifest: Manifest, server: Postgres, database: str, jobs: int) -> Iterator[str]:
