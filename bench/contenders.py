@@ -50,16 +50,7 @@ class Field:
             shop.grow(made.url, megabytes)
             with closing(psycopg.connect(made.url, autocommit=True)) as connection:
                 connection.execute("VACUUM ANALYZE")
-            database = Postgres(
-                host="127.0.0.1", port=postgres.port, database=made.name, user=made.user, password=made.password
-            )
-            store = S3(
-                bucket=s3.bucket,
-                endpoint=s3.endpoint,
-                access_key=s3.access_key,
-                secret_key=s3.secret_key,
-                prefix="bench",
-            )
+            database, store = made.description(), s3.description(prefix="bench")
             yield cls(place, postgres, s3, database, store)
         finally:
             s3.stop()

@@ -61,13 +61,7 @@ def shop(postgres: PostgresServer, shop_template: shops.Shop) -> Iterator[shops.
 @pytest.fixture
 def store_s3(s3: S3Server) -> S3:
     """The description of an empty store in the bucket."""
-    return S3(
-        endpoint=s3.endpoint,
-        bucket=s3.bucket,
-        prefix=f"test-{secrets.token_hex(4)}",
-        access_key=s3.access_key,
-        secret_key=s3.secret_key,
-    )
+    return s3.description(prefix=f"test-{secrets.token_hex(4)}")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from ops.environment import S3, root
+from ops.environment import root
 from ops.errors import OpsError
 from ops.sandbox.sandbox import Sandbox
 from ops.stores import Store, open_store
@@ -104,15 +104,7 @@ class Demo:
         return True
 
     def _store(self) -> Store:
-        return open_store(
-            S3(
-                endpoint=self._sandbox.endpoint,
-                bucket=self._sandbox.bucket,
-                prefix="backups",
-                access_key=self._sandbox.access_key,
-                secret_key=self._sandbox.secret_key,
-            )
-        )
+        return open_store(self._sandbox.s3.description(prefix="backups"))
 
 
 def _tell(line: str, before: str = "\n") -> None:

@@ -9,10 +9,12 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ops.environment import S3
 from ops.errors import ToolError
 from ops.sandbox import privileges
 from ops.sandbox.ports import free
 from ops.sandbox.server import Server
+from ops.secrets import Secret
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -58,6 +60,16 @@ class S3Server(Server):
     def endpoint(self) -> str:
         """The URL of the service."""
         return f"http://127.0.0.1:{self.ports['s3']}"
+
+    def description(self, prefix: str = "") -> S3:
+        """The bucket as an environment describes it."""
+        return S3(
+            endpoint=self.endpoint,
+            bucket=self.bucket,
+            prefix=prefix,
+            access_key=Secret("the sandbox's access key", lambda: self.access_key),
+            secret_key=Secret("the sandbox's secret key", lambda: self.secret_key),
+        )
 
     def stop(self) -> None:
         super().stop()

@@ -9,8 +9,10 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from ops.environment import Postgres
 from ops.errors import DatabaseError
 from ops.sandbox.postgres import PostgresServer
+from ops.secrets import Secret
 
 OWNER = "shop_owner"
 DATABASE = "shop"
@@ -36,6 +38,16 @@ class Shop:
     def url(self) -> str:
         """The owner's connection URL, password included."""
         return self.server.url(self.name, self.user, self.password)
+
+    def description(self) -> Postgres:
+        """The shop as an environment describes it."""
+        return Postgres(
+            host="127.0.0.1",
+            port=self.server.port,
+            database=self.name,
+            user=self.user,
+            password=Secret("the shop's password", lambda: self.password),
+        )
 
 
 def create(server: PostgresServer, password: str | None = None, rows: int = 200_000) -> Shop:

@@ -22,8 +22,7 @@ class Census:
         self._database = database
         self._snapshot = snapshot
         self._pulse = pulse
-        self._connection = connect(database)
-        pulse.cuts(self.cut)
+        self._connection = connect(database, watched=pulse.cuts)
         self._counted = 0
         self.seconds = 0.0
         self.rows: dict[Name, int] = {}

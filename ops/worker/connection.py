@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
 
@@ -28,8 +28,15 @@ _KEEPALIVE = {
 }
 
 
-def connect(server: Postgres, database: str | None = None) -> psycopg.Connection:
+def connect(
+    server: Postgres, database: str | None = None, watched: Callable[[Callable[[], object]], object] | None = None
+) -> psycopg.Connection:
     """Connect, in autocommit, with no limit on how long a statement may take.
+
+    Args:
+        server: where.
+        database: the database, when it is not the server's own.
+        watched: given the call that cuts the connection, before anything is asked on it: ``Pulse.cuts``.
 
     Raises:
         DatabaseUnreachable: no connection.
@@ -40,6 +47,8 @@ def connect(server: Postgres, database: str | None = None) -> psycopg.Connection
         parameters["dbname"] = database
     try:
         connection = psycopg.connect(**parameters, autocommit=True)  # type: ignore[arg-type]
+        if watched is not None:
+            watched(lambda: sever(connection))
         for setting in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
             connection.execute(f"SET {setting} = 0")
     except psycopg.Error as error:

@@ -22,6 +22,7 @@ from ops.worker.fingerprint import differences, fingerprint, sequence_difference
 from ops.worker.lock import Lock
 from ops.worker.manifest import Manifest, Verification, seal
 from ops.worker.progress import Meter, say
+from ops.worker.pulse import Pulse
 from ops.worker.request import Request
 from ops.worker.restore import created, drop, restore
 from ops.worker.rows import Name, count, large_objects, tables
@@ -103,18 +104,20 @@ def _proven_already(catalogue: Catalogue, chosen: Backup, request: Request) -> B
 def _drill(catalogue: Catalogue, id: str, manifest: Manifest, request: Request) -> dict[str, float]:
     assert request.server is not None
     store, server = catalogue.store, request.server
-    _require_same_major(server, manifest)
-    scratch = _scratch_name(catalogue)
-    drop(server, scratch)  # what a killed drill left; we hold the lock, so nobody is using it
     read(store, catalogue.key(id, GLOBALS), manifest.globals, Meter())
-    with created(server, scratch, manifest.locale):
-        try:
-            seconds = restore(store, catalogue.key(id, DUMP), manifest, server, scratch, request.jobs, OPTIONS)
-        except ToolError as error:
-            raise _blame(error, server, id) from None
-        began = time.monotonic()
-        findings = list(_compare(manifest, server, scratch, request.jobs))
-        seconds["compare"] = round(time.monotonic() - began, 3)
+    scratch = _scratch_name(catalogue)
+    with Pulse(server.deadline, server, scratch) as pulse:
+        _require_same_major(server, manifest, pulse)
+        drop(server, scratch, pulse)  # what a killed drill left; we hold the lock, so nobody is using it
+        with created(server, scratch, manifest.locale, pulse):
+            key = catalogue.key(id, DUMP)
+            try:
+                seconds = restore(store, key, manifest, server, scratch, request.jobs, OPTIONS, pulse)
+            except ToolError as error:
+                raise _blame(error, server, id, pulse) from None
+            began = time.monotonic()
+            findings = list(_compare(manifest, server, scratch, request.jobs, pulse))
+            seconds["compare"] = round(time.monotonic() - began, 3)
     if findings:
         more = f" and {len(findings) - 3} more differences" if len(findings) > 3 else ""
         raise BackupDamaged(
@@ -125,9 +128,9 @@ def _drill(catalogue: Catalogue, id: str, manifest: Manifest, request: Request) 
     return seconds
 
 
-def _require_same_major(server: Postgres, manifest: Manifest) -> None:
+def _require_same_major(server: Postgres, manifest: Manifest, pulse: Pulse) -> None:
     """Another major version spells definitions otherwise, so that a comparison would prove nothing."""
-    with closing(connect(server)) as connection:
+    with closing(connect(server, watched=pulse.cuts)) as connection:
         here = connection.info.server_version // 10000
     there = int(manifest.server_version.partition(".")[0])
     if here != there:
@@ -143,20 +146,20 @@ def _scratch_name(catalogue: Catalogue) -> str:
     return f"ops_drill_{catalogue.environment}_{place}"
 
 
-def _blame(error: ToolError, server: Postgres, id: str) -> Exception:
+def _blame(error: ToolError, server: Postgres, id: str, pulse: Pulse) -> Exception:
     """Whether a failed pg_restore speaks against the backup, whose hash was right, or against the scratch server."""
-    with closing(connect(server)):  # raises DatabaseUnreachable when the server is gone
+    with closing(connect(server, watched=pulse.cuts)):  # raises DatabaseUnreachable when the server is gone
         if any(words in error.problem for words in _SCRATCH_SERVERS_FAULT):
             return error
     return BackupDamaged(f"the backup {id} cannot be restored: {error.problem}", "Take a new backup and drill that")
 
 
-def _compare(manifest: Manifest, server: Postgres, database: str, jobs: int) -> Iterator[str]:
+def _compare(manifest: Manifest, server: Postgres, database: str, jobs: int, pulse: Pulse) -> Iterator[str]:
     """Every difference between a restored database and the manifest, the worst first."""
     try:
-        with closing(connect(server, database)) as connection:
+        with closing(connect(server, database, pulse.cuts)) as connection:
             names = tables(connection)
-            found = _count(server, database, names, jobs)
+            found = _count(server, database, names, jobs, pulse)
             for table in manifest.tables:
                 rows = found.pop(Name(table.schema_name, table.name), None)
                 if rows is None:
@@ -173,10 +176,10 @@ def _compare(manifest: Manifest, server: Postgres, database: str, jobs: int) -> 
         raise failure(error, server.parameters()) from None
 
 
-def _count(server: Postgres, database: str, names: list[Name], jobs: int) -> dict[Name, int]:
+def _count(server: Postgres, database: str, names: list[Name], jobs: int, pulse: Pulse) -> dict[Name, int]:
     def share(part: list[Name]) -> dict[Name, int]:
-        with closing(connect(server, database)) as connection:
-            return count(connection, part, lambda name: None)
+        with closing(connect(server, database, pulse.cuts)) as connection:
+            return count(connection, part, lambda name: pulse.beat())
 
     with ThreadPoolExecutor(jobs) as counters:
         shares = counters.map(share, [names[first::jobs] for first in range(jobs)])

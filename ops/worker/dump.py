@@ -20,7 +20,7 @@ from ops.worker import tools
 from ops.worker.catalogue import BACKUP_LOCK, DUMP, GLOBALS, MANIFEST, Catalogue
 from ops.worker.census import Census
 from ops.worker.check import intact
-from ops.worker.connection import failure, sever
+from ops.worker.connection import failure
 from ops.worker.fingerprint import sequences
 from ops.worker.hashed import Hashed
 from ops.worker.lock import Lock
@@ -93,8 +93,7 @@ def _new_id(catalogue: Catalogue) -> str:
 
 def _take(store: Store, catalogue: Catalogue, id: str, database: Postgres) -> Manifest:
     began = clock.now()
-    with exported(database) as (snapshot, holding), Pulse(database.deadline, database) as pulse:
-        pulse.cuts(lambda: sever(holding))
+    with Pulse(database.deadline, database) as pulse, exported(database, pulse) as (snapshot, holding):
         pg_dump = tools.for_dump(snapshot.major, database.bin_dir)
         compression = tools.compression(pg_dump)
         say(

@@ -43,9 +43,14 @@ class Pulse:
         ]
 
     def __enter__(self) -> Self:
-        self._prober = connect(self._server)
-        for thread in self._threads:
-            thread.start()
+        watch, probe = self._threads
+        watch.start()
+        try:
+            self._prober = connect(self._server, watched=self.cuts)
+        except BaseException:
+            self._over.set()
+            raise
+        probe.start()
         return self
 
     def __exit__(
@@ -89,7 +94,7 @@ class Pulse:
                 for cut in self._cuts:
                     with suppress(OSError):
                         cut()
-                return
+                self.beat()  # what cleans up has as long again
 
     def _probe(self) -> None:
         """Ask whether a backend of ours is at work, rather than waiting for its client."""
@@ -97,7 +102,8 @@ class Pulse:
         with suppress(psycopg.Error, OpsError):
             while not self._over.wait(self.deadline / 4):
                 busy = self._prober.execute(
-                    "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name = %s"
+                    "SELECT count(*) FROM pg_stat_activity WHERE datname IN (%s, current_database())"
+                    " AND application_name = %s"
                     " AND pid <> pg_backend_pid() AND state = 'active'"
                     " AND wait_event_type IS DISTINCT FROM 'Client'",
                     (self._database, APPLICATION),

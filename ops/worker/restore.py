@@ -41,20 +41,21 @@ def run(request: Request) -> dict[str, Any]:
     backup = catalogue.choose(request.backup)
     manifest = intact(backup)
     key = catalogue.key(backup.id, DUMP)
-    with created(request.server, request.target, manifest.locale) as keep:
-        seconds = restore(store, key, manifest, request.server, request.target, request.jobs, [])
-        keep()
+    with Pulse(request.server.deadline, request.server, request.target) as pulse:
+        with created(request.server, request.target, manifest.locale, pulse) as keep:
+            seconds = restore(store, key, manifest, request.server, request.target, request.jobs, [], pulse)
+            keep()
     return {"backup": backup.to_json(), "database": request.target, "seconds": seconds}
 
 
 @contextmanager
-def created(server: Postgres, name: str, locale: Locale) -> Iterator[Any]:
+def created(server: Postgres, name: str, locale: Locale, pulse: Pulse) -> Iterator[Any]:
     """A new, empty database like the one that was dumped; dropped at the end of the block unless it is to be kept.
 
     Yields:
         Call it to keep the database.
     """
-    with closing(connect(server)) as connection:
+    with closing(connect(server, watched=pulse.cuts)) as connection:
         try:
             _create(connection, name, locale)
         except psycopg.errors.DuplicateDatabase:
@@ -70,15 +71,15 @@ def created(server: Postgres, name: str, locale: Locale) -> Iterator[Any]:
     except BaseException:
         # The failure that led here is the one to be told as the answer.
         try:
-            drop(server, name)
+            drop(server, name, pulse)
         except OpsError as left:
             say(str(left))
         raise
     if not kept:
-        drop(server, name)
+        drop(server, name, pulse)
 
 
-def drop(server: Postgres, name: str) -> None:
+def drop(server: Postgres, name: str, pulse: Pulse | None = None) -> None:
     """Drop a database that we made; end our own role's connections to it, and wait a while for others to go.
 
     Not ``WITH (FORCE)``, which a role that is no superuser is refused as soon as autovacuum looks at the database.
@@ -89,7 +90,7 @@ def drop(server: Postgres, name: str) -> None:
     """
     quoted = sql.Identifier(name)
     try:
-        with closing(connect(server)) as connection:
+        with closing(connect(server, watched=pulse.cuts if pulse else None)) as connection:
             for _ in range(DROP_TRIES):
                 try:
                     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(quoted))
@@ -125,7 +126,14 @@ def _create(connection: psycopg.Connection, name: str, locale: Locale) -> None:
 
 
 def restore(
-    store: Store, key: str, manifest: Manifest, server: Postgres, database: str, jobs: int, options: list[str]
+    store: Store,
+    key: str,
+    manifest: Manifest,
+    server: Postgres,
+    database: str,
+    jobs: int,
+    options: list[str],
+    pulse: Pulse,
 ) -> dict[str, float]:
     """Fill an empty database from a dump, whose size and hash are checked before or while it is read.
 
@@ -138,24 +146,27 @@ def restore(
     Raises:
         OpsError: one line; the database is half full and must be dropped.
     """
-    with closing(connect(server)) as connection:
+    with closing(connect(server, watched=pulse.cuts)) as connection:
         pg_restore = tools.for_restore(connection.info.server_version // 10000, server.bin_dir)
     arguments = ["--exit-on-error", "--verbose", *options, "--dbname=service=ops"]
     meter = Meter(manifest.dump.size)
     roomy = shutil.disk_usage(tempfile.gettempdir()).free > manifest.dump.size * 1.1 + 64e6
     if not roomy:
         say(f"no room for {manifest.dump.size / 1e6:.0f} MB in {tempfile.gettempdir()}: streaming, with one job")
-        with Pulse(server.deadline, server, database) as pulse, reporting(lambda: f"restored {meter}"):
+        with reporting(lambda: f"restored {meter}"):
             _from_stream(pg_restore, arguments, server, database, pulse, store, key, manifest, meter)
         return {"fetch": 0.0, "restore": round(meter.seconds(), 3)}
     with tempfile.TemporaryFile() as archive:
-        with reporting(lambda: f"fetched {meter}"):
-            read(store, key, manifest.dump, meter, archive.write)
-            archive.flush()
+        pulse.pause()
+        try:
+            with reporting(lambda: f"fetched {meter}"):
+                read(store, key, manifest.dump, meter, archive.write)
+                archive.flush()
+        finally:
+            pulse.resume()
         fetched = meter.seconds()
         say(f"fetched {meter}, hash right; restoring into {database} with {pg_restore.version}, {jobs} jobs")
-        with Pulse(server.deadline, server, database) as pulse:
-            _from_file(pg_restore, arguments, server, database, pulse, archive, jobs, meter)
+        _from_file(pg_restore, arguments, server, database, pulse, archive, jobs, meter)
     return {"fetch": round(fetched, 3), "restore": round(meter.seconds(), 3)}
 
 

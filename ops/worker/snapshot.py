@@ -14,6 +14,7 @@ from ops.environment import Postgres
 from ops.errors import DatabaseError
 from ops.worker.connection import connect, failure
 from ops.worker.manifest import Locale
+from ops.worker.pulse import Pulse
 from ops.worker.rows import Name, tables
 
 LOCK_TIMEOUT = 60
@@ -46,13 +47,13 @@ class Snapshot:
 
 
 @contextmanager
-def exported(database: Postgres) -> Iterator[tuple[Snapshot, psycopg.Connection]]:
+def exported(database: Postgres, pulse: Pulse) -> Iterator[tuple[Snapshot, psycopg.Connection]]:
     """Hold a snapshot open, with every table locked in ACCESS SHARE, as pg_dump will do again.
 
     Raises:
         DatabaseError: a table went away or stayed locked; nothing was begun yet.
     """
-    with closing(connect(database)) as connection:
+    with closing(connect(database, watched=pulse.cuts)) as connection:
         try:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             snapshot = _take(connection)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ops.environment import S3, Postgres, root
+from ops.environment import S3, root
 from ops.sandbox.shop import Shop
 
 INVENTORY = """
@@ -85,8 +85,3 @@ class CommandLine:
             timeout=120,
         )
         return Typed(done.returncode, done.stdout, done.stderr)
-
-
-def described(shop: Shop) -> Postgres:
-    """A shop as an environment describes it."""
-    return Postgres(host="127.0.0.1", port=shop.server.port, database=shop.name, user=shop.user, password=shop.password)

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from ops.environment import S3, Directory, Postgres, Retention, root
+from ops.environment import S3, Directory, Retention, root
 from ops.sandbox.shop import Shop
 from ops.secrets import revealed
 
@@ -44,22 +44,12 @@ class Asked:
                 "database_name": self.shop.name,
                 "owner": "tests@here",
                 "store": revealed(self.store),
-                "database": revealed(self.described()),
-                "server": revealed(self.described()),
+                "database": revealed(self.shop.description()),
+                "server": revealed(self.shop.description()),
                 "retention": Retention().model_dump(),
                 "jobs": 2,
                 **more,
             }
-        )
-
-    def described(self) -> Postgres:
-        """The shop as an environment describes it."""
-        return Postgres(
-            host="127.0.0.1",
-            port=self.shop.server.port,
-            database=self.shop.name,
-            user=self.shop.user,
-            password=self.shop.password,
         )
 
     def start(self, verb: str, env: dict[str, str] | None = None, **more: Any) -> subprocess.Popen[str]:

@@ -28,14 +28,14 @@ def exists(worker, name):
 
 def test_our_own_connections_are_ended(worker, scratch):
     with psycopg.connect(worker.shop.server.url(scratch, worker.shop.user, worker.shop.password)):
-        restore.drop(worker.described(), scratch)
+        restore.drop(worker.shop.description(), scratch)
     assert not exists(worker, scratch)
 
 
 def test_somebody_elses_short_visit_is_waited_for_as_autovacuums_is(worker, scratch, postgres):
     visitor = psycopg.connect(postgres.url(scratch))
     threading.Timer(2, visitor.close).start()
-    restore.drop(worker.described(), scratch)
+    restore.drop(worker.shop.description(), scratch)
     assert not exists(worker, scratch)
 
 
@@ -43,11 +43,11 @@ def test_who_stays_is_named_and_left_alone(worker, scratch, postgres, monkeypatc
     monkeypatch.setattr(restore, "DROP_TRIES", 1)
     with psycopg.connect(postgres.url(scratch)) as visitor:
         with pytest.raises(DatabaseError, match=r"could not be dropped: it is used by postgres.*DROP DATABASE"):
-            restore.drop(worker.described(), scratch)
+            restore.drop(worker.shop.description(), scratch)
         assert visitor.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_a_database_that_is_gone_already_is_no_error(worker):
     began = time.monotonic()
-    restore.drop(worker.described(), "not_there_at_all")
+    restore.drop(worker.shop.description(), "not_there_at_all")
     assert time.monotonic() - began < 5
