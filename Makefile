@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes
 
 .PHONY: help setup demo test lint bench lock clean
 
@@ -13,7 +13,7 @@ help:  ## List the targets
 	@echo "Setting up .venv (once) …"
 	@$(PYTHON) -m venv .venv || { echo "python3 -m venv failed; on Debian: apt install python3-venv"; exit 1; }
 	@$(PIP) -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q ops
 	@touch $@
 
@@ -44,5 +44,5 @@ lock: .venv/dev  ## Write the lock files anew from pyproject.toml
 	@$(LOCK) --group runner -c requirements.lock -o ops/worker/requirements.lock
 
 clean:  ## Remove .venv and .sandbox
-	@[ ! -d .sandbox ] || $(BIN)/python -m ops.sandbox down
+	@[ ! -d .sandbox ] || [ ! -x $(BIN)/python ] || $(BIN)/python -m ops.sandbox down
 	@rm -rf .venv .sandbox

@@ -5,7 +5,7 @@ from ops.sandbox import sandbox
 
 environment = Environment(
     name="local",
-    protected=False,  # True for production: what can lose data then asks for a confirmation
+    protected=False,  # True for production: drills then never restore onto its own server
     database=Postgres(
         host="127.0.0.1",
         port=sandbox.postgres_port,

@@ -4,7 +4,7 @@ from ops import R2, Drill, Environment, Postgres, Retention, secret
 
 environment = Environment(
     name="prod",
-    protected=True,  # what can lose data asks for a confirmation, and drills go elsewhere
+    protected=True,  # drills never restore onto its own server
     database=Postgres(
         url=secret("PROD_DATABASE_URL"),  # the direct host, not Neon's -pooler
         database="shop",  # spares looking up the secret just to know the name

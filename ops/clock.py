@@ -7,8 +7,13 @@ from datetime import UTC, datetime
 
 from ops.errors import ConfigurationError
 
-ID = re.compile(r"^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ$")
-"""A backup's id is the time it was begun."""
+
+def is_stamp(name: str) -> bool:
+    """Whether a name is a time, as a backup's id is: the time it was begun."""
+    try:
+        return stamp(parse(name)) == name
+    except ValueError:
+        return False
 
 
 def stamp(time: datetime) -> str:
@@ -44,19 +49,27 @@ def iso(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def within(age: float, limit: float) -> bool:
+    """Whether an age in seconds is below a limit. What is from the future was dated by a wrong clock, and never is."""
+    return -SKEW <= age < limit
+
+
+SKEW = 300
+"""Seconds by which two honest clocks may differ."""
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def duration(text: str | int | float) -> float:
-    """Seconds in ``90s``, ``15m``, ``20h``, ``7d`` or ``2w``; a bare number is seconds.
+    """Seconds in ``90s``, ``15m``, ``20h``, ``7d`` or ``2w``. Only 0 needs no unit.
 
     Raises:
         ConfigurationError: it is nothing of the kind.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw]?)", str(text).strip())
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])|0", str(text).strip())
     if not found:
         raise ConfigurationError(f"{text!r} is no duration", "Write 90s, 15m, 20h, 7d or 2w")
-    return float(found[1]) * _UNITS[found[2] or "s"]
+    return float(found[1]) * _UNITS[found[2]] if found[1] else 0.0
 
 
 def age(seconds: float) -> str:

@@ -7,13 +7,21 @@ import ssl
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ops.errors import ConfigurationError
 from ops.secrets import Secret
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+Name = Annotated[
+    str,
+    Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$", description="1 to 40 lower-case letters, digits, - and _"),
+]
+Prefix = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._/-]*$|^$", description="letters, digits, and . _ - / between them"),
+]
 
 
 class Described(BaseModel):
@@ -25,7 +33,12 @@ class Described(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
 
-    def __init__(self, **fields: Any) -> None:
+    def __init__(self, *values: Any, **fields: Any) -> None:
+        if values:
+            raise ConfigurationError(
+                f"{_inventory_line()}: {type(self).__name__} takes no value without a name",
+                f"Its fields are: {_fields(type(self))}",
+            )
         try:
             super().__init__(**fields)
         except ValidationError as error:
@@ -39,17 +52,25 @@ class Described(BaseModel):
 
 def _explain(model: type[BaseModel], error: ValidationError) -> tuple[str, str]:
     """The first mistake, as (what and where, what is allowed)."""
-    first = error.errors(include_input=False, include_url=False)[0]
-    path = [str(part) for part in first["loc"]]
-    field = ".".join(path)
+    mistakes = error.errors(include_input=False, include_url=False)
+    # A misspelt field is often the reason why another is missing.
+    first = next((mistake for mistake in mistakes if mistake["type"] == "extra_forbidden"), mistakes[0])
+    field = ".".join(str(part) for part in first["loc"])
     where = f"{_inventory_line()}: {model.__name__}"
-    allowed = ", ".join(name for name in model.model_fields if name != "kind")
+    allowed = _fields(model)
     if first["type"] == "extra_forbidden":
         return f"{where} has no field '{field}'", f"Its fields are: {allowed}"
     if first["type"] == "missing":
         return f"{where} needs the field '{field}'", f"Its fields are: {allowed}"
     text = str(first["msg"]).removeprefix("Value error, ")
+    known = model.model_fields.get(field)
+    if first["type"] == "string_pattern_mismatch" and known is not None and known.description:
+        text = f"it must be {known.description}"
     return f"{where}{f', field {field!r}' if field else ''}: {text}", ""
+
+
+def _fields(model: type[BaseModel]) -> str:
+    return ", ".join(name for name in model.model_fields if name != "kind")
 
 
 def _inventory_line() -> str:
@@ -120,6 +141,11 @@ class Postgres(Described):
         given = {key: value for key, value in found.items() if value}
         if self.url is not None:
             given = {**_parse(self.url), **given}
+        for trick in ("hostaddr", "service", "passfile"):
+            if trick in given:
+                raise ConfigurationError(f"{self.url!r} has the parameter {trick}", "Name the host in the URL itself")
+        if "," in given.get("host", ""):
+            raise ConfigurationError(f"{self.url!r} names several hosts", "Name the one to back up from")
         if not given.get("dbname") or not given.get("host"):
             raise ConfigurationError(f"{self.url!r} names no {'host' if given.get('dbname') else 'database'}")
         _refuse_pooler(given["host"])
@@ -128,6 +154,11 @@ class Postgres(Described):
         if given.get("sslmode", "").startswith("verify-"):
             given.setdefault("sslrootcert", ssl.get_default_verify_paths().cafile or "system")
         return given
+
+    def shares_server(self, other: Postgres) -> bool:
+        """Whether two databases are on the same host and port, as far as their addresses tell."""
+        ours, theirs = self.parameters(), other.parameters()
+        return (ours["host"], ours.get("port", "5432")) == (theirs["host"], theirs.get("port", "5432"))
 
     def name(self) -> str:
         """The database's name, which is part of where its backups lie."""
@@ -178,12 +209,28 @@ class S3(Described):
     """
 
     kind: Literal["s3"] = "s3"
-    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
-    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]*$")] = ""
-    endpoint: Annotated[str, Field(pattern=r"^https?://[^/@]+$")] | None = None
+    bucket: Annotated[
+        str,
+        Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="3 to 63 lower-case letters, digits, - and ."),
+    ]
+    prefix: Prefix = ""
+    endpoint: (
+        Annotated[
+            str, Field(pattern=r"^https?://[^/@]+$", description="https://host or http://host:port, without a path")
+        ]
+        | None
+    ) = None
     region: str = "us-east-1"
     access_key: Secret
     secret_key: Secret
+
+    @model_validator(mode="after")
+    def _encrypted_on_its_way(self) -> Self:
+        if self.endpoint and self.endpoint.startswith("http://"):
+            host = urlsplit(self.endpoint).hostname or ""
+            if not _is_this_machine(host):
+                raise ValueError(f"the endpoint is http://, and {host} is not this machine: write https://")
+        return self
 
 
 class R2(Described):
@@ -199,9 +246,11 @@ class R2(Described):
     """
 
     kind: Literal["r2"] = "r2"
-    account: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")]
-    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]*$")] = ""
+    account: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits")]
+    bucket: Annotated[
+        str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", description="3 to 63 lower-case letters, digits and -")
+    ]
+    prefix: Prefix = ""
     jurisdiction: Literal["eu", "fedramp"] | None = None
     access_key: Secret
     secret_key: Secret
@@ -227,7 +276,7 @@ class Directory(Described):
     """
 
     kind: Literal["directory"] = "directory"
-    path: Annotated[str, Field(pattern=r"^/")]
+    path: Annotated[str, Field(pattern=r"^/", description="an absolute path")]
 
 
 AnyStore = Annotated[S3 | R2 | Directory, Field(discriminator="kind")]
@@ -271,7 +320,7 @@ class Environment(Described):
 
     Args:
         name: short name; part of where its backups lie.
-        protected: what can lose data here needs a confirmation, and drills go elsewhere.
+        protected: drills never restore onto its own server.
         database: the database to back up.
         store: where backups lie.
         retention: which backups stay.
@@ -306,14 +355,19 @@ class Environment(Described):
         Raises:
             ConfigurationError: the environment is protected and names no other server.
         """
-        if self.drill.server is not None:
+        if not self.protected or self.drill.on_protected:
+            return self.drill.server or self.database
+        if self.drill.server is not None and not self.drill.server.shares_server(self.database):
             return self.drill.server
-        if self.protected and not self.drill.on_protected:
+        if self.drill.server is not None:
             raise ConfigurationError(
-                f"the environment {self.name} is protected and names no server to restore into",
-                "Write drill=Drill(server=Postgres(url=secret(…))) in its inventory, or Drill(on_protected=True)",
+                f"the drill's server is the server of the protected environment {self.name} itself",
+                "Name another in Drill(server=…), or allow it: Drill(on_protected=True)",
             )
-        return self.database
+        raise ConfigurationError(
+            f"the environment {self.name} is protected and names no server to restore into",
+            "Write drill=Drill(server=Postgres(url=secret(…))) in its inventory, or Drill(on_protected=True)",
+        )
 
 
 def root() -> Path:

@@ -39,6 +39,11 @@ def _base() -> tuple[type[Exception], ...]:
     return (PyinfraError, CliError)
 
 
+def printable(text: str) -> str:
+    """A text as one line, without the control characters that names in a database may hold."""
+    return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
+
+
 class OpsError(*_base()):  # type: ignore[misc]
     """A failure said in one line.
 
@@ -48,8 +53,8 @@ class OpsError(*_base()):  # type: ignore[misc]
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
-        self.problem = " ".join(message.split())
-        self.hint = " ".join(hint.split())
+        self.problem = printable(message)
+        self.hint = printable(hint)
         super().__init__(f"{self.problem}. {self.hint}" if self.hint else self.problem)
 
     def to_json(self) -> dict[str, str]:

@@ -84,8 +84,7 @@ def secret(name: str, *, command: str | None = None, env_file: str = ".env") -> 
         command: a command line that prints the secret, such as ``op read op://prod/db/password``.
         env_file: a file of NAME=value lines, mode 0600, read where pyinfra was typed.
     """
-    from_variable = os.environ.pop(name, None)
-    from_file = os.environ.pop(f"{name}_FILE", None)
+    from_variable, from_file = _taken(name), _taken(f"{name}_FILE")
 
     def find() -> str:
         value = (
@@ -99,6 +98,16 @@ def secret(name: str, *, command: str | None = None, env_file: str = ".env") -> 
         return value
 
     return Secret(name, find)
+
+
+_variables: dict[str, str] = {}
+
+
+def _taken(name: str) -> str | None:
+    """A variable's value, out of the environment from now on; the same secret may be named twice."""
+    if name in os.environ:
+        _variables[name] = os.environ.pop(name)
+    return _variables.get(name)
 
 
 def _first_line(name: str, file: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -72,3 +73,16 @@ def open_directory() -> Iterator[Path]:
     directory.chmod(0o755)
     yield directory
     shutil.rmtree(directory)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where everything is there that tests can need, a test that was skipped for want of something has failed."""
+    reporter = session.config.pluginmanager.getplugin("terminalreporter")
+    if reporter is None or not os.environ.get("NOTHING_SKIPPED"):
+        return
+    wanting = [report for report in reporter.stats.get("skipped", []) if "needs" in str(report.longrepr)]
+    for report in wanting:
+        reporter.write_line(f"must not be skipped here: {report.nodeid}: {report.longrepr[-1]}", red=True)
+    if wanting:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

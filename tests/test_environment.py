@@ -28,9 +28,14 @@ def test_a_wrong_field_is_one_line_that_names_file_line_field_and_what_is_allowe
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: Environment(name="Prod!", database=POSTGRES, store=STORE), ["Environment", "'name'", "pattern"]),
+        (
+            lambda: Environment(name="Prod!", database=POSTGRES, store=STORE),
+            ["Environment", "'name'", "lower-case letters"],
+        ),
         (lambda: Environment(name="prod", store=STORE), ["needs the field 'database'"]),
         (lambda: Environment(name="prod", database=POSTGRES, store="s3://x"), ["Environment", "'store"]),
+        (lambda: Directory("/var/backups"), ["Directory takes no value without a name", "path"]),
+        (lambda: Environment(name="prod", database=POSTGRES, storre=STORE), ["no field 'storre'"]),
         (lambda: Retention(newest=0), ["'newest'", "greater than or equal to 1"]),
         (lambda: S3(bucket="b!", access_key="a", secret_key="b"), ["S3", "'bucket'"]),
         (lambda: S3(bucket="bucket", endpoint="no-url", access_key="a", secret_key="b"), ["'endpoint'"]),
@@ -116,4 +121,6 @@ def test_drills_never_go_to_a_protected_server_by_themselves():
     assert environment().drill_server() is POSTGRES
     assert "protected" in message(environment(protected=True).drill_server)
     assert environment(protected=True, drill=Drill(on_protected=True)).drill_server() is POSTGRES
+    same = Postgres(host="127.0.0.1", database="another", user="other")
+    assert "itself" in message(environment(protected=True, drill=Drill(server=same)).drill_server)
     assert environment(protected=True, drill=Drill(server=scratch)).drill_server() is scratch

@@ -12,6 +12,7 @@ from ops.secrets import Secret, revealed, secret
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ops.secrets._variables", {})
     for name in ("TOKEN", "TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
 
@@ -71,3 +72,8 @@ def test_no_print_shows_it():
     hidden.reveal()
     assert "hunter2" not in f"{hidden} {hidden!r} {[hidden]} {vars(hidden).keys()}"
     assert revealed(hidden) == "hunter2"
+
+
+def test_one_secret_may_be_named_twice(monkeypatch):
+    monkeypatch.setenv("TOKEN", "x")
+    assert (secret("TOKEN").reveal(), secret("TOKEN").reveal()) == ("x", "x")

@@ -9,6 +9,7 @@ from pyinfra.api.operation import operation
 
 from ops import clock, output, runner
 from ops.environment import Environment
+from ops.errors import BackupMissing
 from ops.facts.backups import Backups
 from ops.runner import Steps, on_runner
 
@@ -31,7 +32,7 @@ def take(max_age: str | int | float | None = None) -> Steps:
     seconds = None if max_age is None else clock.duration(max_age)
     known = host.get_fact(Backups)
     newest = _newest(known)
-    if newest and seconds is not None and newest["age"] < seconds:
+    if newest and seconds is not None and clock.within(newest["age"], seconds):
         output.say(f"No backup needed: {newest['id']} is {clock.age(newest['age'])} old, allowed are {max_age}")
         return
     words = f"Take a backup of {here.name}/{here.database.name()} into {known['location']}"
@@ -66,8 +67,8 @@ def drill(backup: str | None = None, max_age: str | int | float | None = None) -
     """
     Prove a backup by a restore into a scratch database that is compared with its manifest, row by row count.
 
-    + backup: the id of a backup; none: the newest that counts
-    + max_age: no change when any backup was proven within this time; none: no change when this one is proven
+    + backup: the id of a backup, which is then drilled in any case; none: the newest that counts
+    + max_age: no change when any backup was proven within this time; none: no change when the newest is proven
 
     **Example:**
 
@@ -78,15 +79,21 @@ def drill(backup: str | None = None, max_age: str | int | float | None = None) -
     here = runner.environment()
     seconds = None if max_age is None else clock.duration(max_age)
     known = host.get_fact(Backups)
-    chosen = _by_id(known, backup) if backup else _newest(known)
-    enough = _proof(known, chosen, seconds if backup is None else None)
+    chosen = _by_id(known, str(backup)) if backup else _newest(known)
+    if chosen is None:
+        raise BackupMissing(
+            f"there is no {f'backup {backup}' if backup else 'sound backup'} of {here.name}/{here.database.name()}",
+            f"Look at them: pyinfra {here.name} deploys/backups.py",
+        )
+    enough = None if backup else _proof(known, chosen, seconds)
     if enough:
         output.say(f"No drill needed: {enough['id']} was proven at {enough['proven']}")
+        for failed in (b for b in known["backups"] if b["id"] > enough["id"] and b["problems"]):
+            output.say(f"But {failed['id']}, which is newer, is {failed['state']}: {failed['problems'][0]}")
         return
-    id = chosen["id"] if chosen else "the newest"
-    words = f"Prove the backup {id} by a restore into a scratch database on {_server(here)}"
+    words = f"Prove the backup {chosen['id']} by a restore into a scratch database on {_server(here)}"
     _plan(words)
-    yield runner.Work("drill", words, backup=backup, max_age=seconds)
+    yield runner.Work("drill", words, backup=chosen["id"] if backup else None, max_age=seconds)
 
 
 @operation()
@@ -104,11 +111,11 @@ def prune() -> Steps:
     known = host.get_fact(Backups)
     going = [backup for backup in known["backups"] if not backup["keep"]]
     if not going:
-        output.say(f"Nothing to prune: all {len(known['backups'])} backups stay")
+        output.say(f"Nothing to prune: {_counted(known['backups'])}, and the rules keep every one")
         return
     for backup in going:
         _plan(f"Remove {backup['id']} ({_megabytes(backup)}): {backup['why']}")
-    yield runner.Work("prune", f"Remove {len(going)} of {len(known['backups'])} backups")
+    yield runner.Work("prune", f"Remove {len(going)} of {_counted(known['backups'])}")
 
 
 @operation()
@@ -138,7 +145,8 @@ def _plan(words: str) -> None:
 
 
 def _newest(known: dict[str, Any]) -> dict[str, Any] | None:
-    return next((backup for backup in known["backups"] if backup["state"] in ("proven", "unproven")), None)
+    sound = (backup for backup in known["backups"] if backup["state"] in ("proven", "unproven"))
+    return next((backup for backup in sound if backup["age"] > -clock.SKEW), None)
 
 
 def _by_id(known: dict[str, Any], id: str) -> dict[str, Any] | None:
@@ -149,7 +157,11 @@ def _proof(known: dict[str, Any], chosen: dict[str, Any] | None, within: float |
     """The backup whose proof makes a drill needless, if there is one."""
     if within is None:
         return chosen if chosen and chosen["state"] == "proven" else None
-    return next((b for b in known["backups"] if b["state"] == "proven" and b["proven_age"] < within), None)
+    return next((b for b in known["backups"] if b["state"] == "proven" and clock.within(b["proven_age"], within)), None)
+
+
+def _counted(backups: list[dict[str, Any]]) -> str:
+    return f"{len(backups)} backup{'' if len(backups) == 1 else 's'}"
 
 
 def _why_take(newest: dict[str, Any] | None) -> str:

@@ -46,6 +46,11 @@ def _remarks(known: dict[str, Any]) -> list[str]:
         for backup in known["backups"]
         if backup["problems"]
     ]
+    remarks += [
+        f"{backup['id']} is from the future: look at the runner's clock"
+        for backup in known["backups"]
+        if backup["age"] < -clock.SKEW
+    ]
     if known["unfinished"]:
         size = sum(known["unfinished"].values()) / 1e6
         remarks.append(

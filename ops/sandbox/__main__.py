@@ -53,6 +53,7 @@ def _up() -> int:
 
 def _down() -> int:
     sandbox.down()
+    _status()
     return 0
 
 

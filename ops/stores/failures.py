@@ -103,7 +103,7 @@ class Failures:
         if isinstance(error, SSLError):
             return StoreUnreachable(
                 f"{what}: no TLS connection ({_reason(error)})",
-                "Look at the endpoint's certificate; AWS_CA_BUNDLE names a file of certificates to trust",
+                "Look at the endpoint's certificate",
             )
         if isinstance(error, _NO_CONNECTION):
             return StoreUnreachable(
@@ -116,9 +116,9 @@ class Failures:
         keys = f"{self._access_key!r} and {self._secret_key!r}"
         # R2 says so when an access key id has a wrong length.
         if code in _WRONG_ID or (code == "InvalidArgument" and "access key" in words):
-            return f"Look at the access key id, {self._access_key!r}"
+            return "Look at the access key id: the store's access_key in the inventory"
         if code in _WRONG_SECRET:
-            return f"Look at the secret access key, {self._secret_key!r}"
+            return "Look at the secret access key: the store's secret_key in the inventory"
         if code in _WRONG_CLOCK:
             return "Set this machine's clock: a signature is only good for 15 minutes"
         if code in _LOCKED:

@@ -41,6 +41,8 @@ def main() -> int:
         answer = WorkerFailed("interrupted; what it had begun is cleaned up", "Run it again").to_json()
     except Exception as error:
         answer = _unexpected(error).to_json()
+    for ending in _ENDINGS:  # nothing is left to clean up, and the answer and the exit code must still go out
+        signal.signal(ending, signal.SIG_IGN)
     print(json.dumps({"answer": answer}), flush=True)  # noqa: T201
     return 1 if "error" in answer else 0
 

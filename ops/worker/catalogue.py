@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ops import clock
-from ops.errors import BackupDamaged, BackupMissing
+from ops.errors import BackupDamaged, BackupMissing, ObjectMissing
 from ops.stores import Store
 from ops.worker.manifest import Manifest, Verification, unseal
 
@@ -105,7 +105,7 @@ class Catalogue:
         found: dict[str, dict[str, int]] = {}
         for entry in self.store.list(self.prefix):
             id, _, file = entry.key.removeprefix(self.prefix).partition("/")
-            if clock.ID.match(id) and file:
+            if clock.is_stamp(id) and file:
                 found.setdefault(id, {})[file] = entry.size
         return found
 
@@ -146,27 +146,42 @@ class Catalogue:
         try:
             backup.manifest = self._manifest(id)
             backup.problems += self._misfits(backup.manifest, files)
-            if VERIFICATION in files:
-                backup.verification = self._verification(id, backup.manifest)
         except BackupDamaged as damage:
             backup.problems.append(damage.problem)
         if backup.problems:
             backup.state = State.DAMAGED
-        elif backup.verification and backup.verification.outcome == "pass":
+        elif VERIFICATION in files:
+            self._judge(backup)
+        return backup
+
+    def _judge(self, backup: Backup) -> None:
+        """What the last drill or check found. A proof that cannot be read proves nothing, and damages nothing."""
+        assert backup.manifest is not None
+        try:
+            backup.verification = self._verification(backup.id, backup.manifest)
+        except BackupDamaged as damage:
+            backup.problems.append(f"{damage.problem}; drill it again")
+            return
+        if backup.verification.outcome == "pass":
             backup.state = State.PROVEN
-        elif backup.verification:
+        else:
             backup.state = State.FAILED
             backup.problems = backup.verification.findings
-        return backup
 
     def all(self) -> list[Backup]:
         """Every backup, newest first."""
         with ThreadPoolExecutor(max_workers=8) as readers:
-            return list(readers.map(self.load, self.ids()))
+            return [backup for backup in readers.map(self._unless_pruned, self.ids()) if backup is not None]
+
+    def _unless_pruned(self, id: str) -> Backup | None:
+        try:
+            return self.load(id)
+        except ObjectMissing:
+            return None  # it went between the listing and this look
 
     def sound(self) -> Iterator[Backup]:
         """The backups that count, newest first, read one by one as they are asked for."""
-        return (backup for backup in map(self.load, self.ids()) if backup.sound)
+        return (backup for backup in map(self._unless_pruned, self.ids()) if backup is not None and backup.sound)
 
     def choose(self, id: str | None) -> Backup:
         """The backup of this id, or the newest that counts.

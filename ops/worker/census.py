@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 
 import psycopg
 
 from ops.environment import Postgres
-from ops.worker.connection import connect, failure, sever
+from ops.worker.connection import failure, sever
 from ops.worker.fingerprint import fingerprint
 from ops.worker.pulse import Pulse
 from ops.worker.rows import Name, count, large_objects
@@ -16,13 +15,23 @@ from ops.worker.snapshot import Snapshot
 
 
 class Census:
-    """Exact rows and the fingerprint, on a connection of its own that shares the snapshot."""
+    """Exact rows and the fingerprint, on the connection that holds the snapshot.
 
-    def __init__(self, database: Postgres, snapshot: Snapshot, pulse: Pulse) -> None:
+    It has every table locked already. Another one would queue behind whoever waits to alter a table, who in turn waits
+    for the end of this backup.
+
+    Args:
+        database: where it is.
+        snapshot: what is counted in.
+        connection: that holds the snapshot; nobody else may use it meanwhile.
+        pulse: told of every table.
+    """
+
+    def __init__(self, database: Postgres, snapshot: Snapshot, connection: psycopg.Connection, pulse: Pulse) -> None:
         self._database = database
         self._snapshot = snapshot
         self._pulse = pulse
-        self._connection = connect(database, watched=pulse.cuts)
+        self._connection = connection
         self._counted = 0
         self.seconds = 0.0
         self.rows: dict[Name, int] = {}
@@ -37,12 +46,9 @@ class Census:
         """
         began = time.monotonic()
         try:
-            with closing(self._connection) as connection:
-                connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                connection.execute(f"SET TRANSACTION SNAPSHOT '{self._snapshot.id}'")
-                self.rows = count(connection, self._snapshot.tables, self._tick)
-                self.large_objects = large_objects(connection)
-                self.fingerprint = fingerprint(connection)
+            self.rows = count(self._connection, self._snapshot.tables, self._tick)
+            self.large_objects = large_objects(self._connection)
+            self.fingerprint = fingerprint(self._connection)
         except psycopg.Error as error:
             raise failure(error, self._database.parameters()) from None
         self.seconds = time.monotonic() - began

@@ -9,7 +9,7 @@ from typing import Any
 from ops import clock
 from ops.errors import BackupDamaged, ObjectMissing
 from ops.stores import Store, open_store
-from ops.worker.catalogue import DUMP, GLOBALS, VERIFICATION, Backup, Catalogue
+from ops.worker.catalogue import DUMP, GLOBALS, VERIFICATION, Backup, Catalogue, State
 from ops.worker.manifest import StoredFile, Verification, seal
 from ops.worker.progress import Meter, reporting, say
 from ops.worker.request import Request
@@ -44,7 +44,7 @@ def intact(backup: Backup) -> Any:
     Raises:
         BackupDamaged: they do not.
     """
-    if backup.manifest is None or (backup.problems and not backup.verification):
+    if backup.manifest is None or backup.state is State.DAMAGED:
         raise BackupDamaged(f"the backup {backup.id} is damaged: {backup.problems[0]}", "Use another one")
     return backup.manifest
 

@@ -28,6 +28,16 @@ _KEEPALIVE = {
 }
 
 
+# Those that this server knows: a role may have them set, and a long dump must not end by them.
+_NO_LIMITS = [
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",
+]
+
+
 def connect(
     server: Postgres, database: str | None = None, watched: Callable[[Callable[[], object]], object] | None = None
 ) -> psycopg.Connection:
@@ -49,8 +59,7 @@ def connect(
         connection = psycopg.connect(**parameters, autocommit=True)  # type: ignore[arg-type]
         if watched is not None:
             watched(lambda: sever(connection))
-        for setting in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
-            connection.execute(f"SET {setting} = 0")
+        connection.execute("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = ANY (%s)", [_NO_LIMITS])
     except psycopg.Error as error:
         raise failure(error, parameters) from None
     return connection
@@ -92,12 +101,19 @@ def credentials(server: Postgres, database: str | None = None) -> Iterator[tuple
     Yields:
         The whole environment for the program, and the descriptors to pass on to it.
     """
-    parameters = {**_KEEPALIVE, **server.parameters()}
+    parameters = {**_KEEPALIVE, **server.parameters(), "application_name": APPLICATION}
     if database is not None:
         parameters["dbname"] = database
     password = parameters.pop("password", "")
-    if any("\n" in value for value in (*parameters.values(), password)):
-        raise ConfigurationError("a connection parameter contains a line break", "Check the database's URL")
+    for key, value in parameters.items():
+        # libpq would take off the blanks, and so connect to another database than the one that is meant.
+        if value != value.strip() or "\n" in value:
+            raise ConfigurationError(
+                f"the connection parameter {key} begins or ends with a blank, or holds a line break",
+                "A service file of libpq cannot carry that",
+            )
+    if "\n" in password:
+        raise ConfigurationError("the database's password contains a line break", "Check the secret")
     service = "".join(f"{key}={value}\n" for key, value in parameters.items())
     escaped = password.replace("\\", "\\\\").replace(":", "\\:")
     with _nameless(f"[ops]\n{service}") as services, _nameless(f"*:*:*:*:{escaped}\n") as passwords:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -38,27 +39,26 @@ OPTIONS = [
     "--no-subscriptions",
 ]
 
-# What a failed restore says when the scratch server could not do it; anything else speaks against the backup.
-_SCRATCH_SERVERS_FAULT = (
-    "No space left",
-    "could not extend",
-    "out of memory",
-    "out of shared memory",
-    "shutting down",
-    "starting up",
-    "terminating connection",
-    "server closed",
-    "connection to server",
-    "signal",
-    "permission denied",
-    "must be",
-    "is not available",
-    "timeout",
+# What a failed restore says when the archive itself is at fault. Its hash was right, so anything else (a role, an
+# extension, a right that the scratch server lacks) says nothing about the backup.
+_ARCHIVES_FAULT = (
+    "valid archive",
+    "could not read from input file",
+    "could not uncompress",
+    "unexpected end of file",
+    "unrecognized data block",
+    "corrupt",
+    "duplicate key",
+    "could not create unique index",
+    "violates",
+    "invalid input syntax",
 )
+# What every new database has, and a restore does not take away.
+_FROM_TEMPLATE = ("schema public is not in the manifest", "extension plpgsql is not in the manifest")
 
 
 def run(request: Request) -> dict[str, Any]:
-    """Drill a backup, unless it is proven already, or any backup was within ``max_age``.
+    """Drill a backup: a named one in any case, else the newest, unless it is proven or any was within ``max_age``.
 
     Raises:
         BackupDamaged: the backup failed; that is written down and it counts no more.
@@ -71,10 +71,12 @@ def run(request: Request) -> dict[str, Any]:
     if proven := _proven_already(catalogue, backup, request):
         return {"changed": False, "backup": proven.to_json()}
     manifest = intact(backup)
-    with Lock(store, catalogue.prefix + DRILL_LOCK, request.owner, f"a drill of {backup.id}", backup.id):
+    with Lock(store, catalogue.prefix + DRILL_LOCK, request.owner, f"a drill of {backup.id}", backup.id) as lock:
         try:
-            seconds = _drill(catalogue, backup.id, manifest, request)
+            seconds = _drill(catalogue, backup.id, manifest, request, lock)
+            lock.confirm()
         except BackupDamaged as damage:
+            lock.confirm()
             record_failure(catalogue, backup, "drill", damage.problem)
             raise
         verification = Verification(
@@ -93,21 +95,24 @@ def run(request: Request) -> dict[str, Any]:
 
 def _proven_already(catalogue: Catalogue, chosen: Backup, request: Request) -> Backup | None:
     """The backup whose proof makes this drill needless, if there is one."""
-    if request.max_age is None or request.backup is not None:
+    if request.backup is not None:
+        return None
+    if request.max_age is None:
         return chosen if chosen.state is State.PROVEN else None
     for backup in catalogue.all():
-        if backup.proven_age is not None and backup.proven_age < request.max_age:
+        if backup.proven_age is not None and clock.within(backup.proven_age, request.max_age):
             return backup
     return None
 
 
-def _drill(catalogue: Catalogue, id: str, manifest: Manifest, request: Request) -> dict[str, float]:
+def _drill(catalogue: Catalogue, id: str, manifest: Manifest, request: Request, lock: Lock) -> dict[str, float]:
     assert request.server is not None
     store, server = catalogue.store, request.server
     read(store, catalogue.key(id, GLOBALS), manifest.globals, Meter())
     scratch = _scratch_name(catalogue)
     with Pulse(server.deadline, server, scratch) as pulse:
         _require_same_major(server, manifest, pulse)
+        lock.confirm()
         drop(server, scratch, pulse)  # what a killed drill left; we hold the lock, so nobody is using it
         with created(server, scratch, manifest.locale, pulse):
             key = catalogue.key(id, DUMP)
@@ -142,16 +147,20 @@ def _require_same_major(server: Postgres, manifest: Manifest, pulse: Pulse) -> N
 
 def _scratch_name(catalogue: Catalogue) -> str:
     """One name for each place of backups, so that the next drill finds what a killed one left."""
-    place = hashlib.sha256(f"{catalogue.store.location} {catalogue.prefix}".encode()).hexdigest()[:8]
+    # A bucket has one address wherever it is seen from; a directory of the same name may be another on another host.
+    where = f"{catalogue.store.location} {'' if '://' in catalogue.store.location else socket.gethostname()}"
+    place = hashlib.sha256(f"{where} {catalogue.prefix}".encode()).hexdigest()[:8]
     return f"ops_drill_{catalogue.environment}_{place}"
 
 
 def _blame(error: ToolError, server: Postgres, id: str, pulse: Pulse) -> Exception:
     """Whether a failed pg_restore speaks against the backup, whose hash was right, or against the scratch server."""
     with closing(connect(server, watched=pulse.cuts)):  # raises DatabaseUnreachable when the server is gone
-        if any(words in error.problem for words in _SCRATCH_SERVERS_FAULT):
-            return error
-    return BackupDamaged(f"the backup {id} cannot be restored: {error.problem}", "Take a new backup and drill that")
+        if any(words in error.problem for words in _ARCHIVES_FAULT):
+            return BackupDamaged(
+                f"the backup {id} cannot be restored: {error.problem}", "Take a new backup and drill that"
+            )
+    return ToolError(f"the drill could not be carried out: {error.problem}", error.hint)
 
 
 def _compare(manifest: Manifest, server: Postgres, database: str, jobs: int, pulse: Pulse) -> Iterator[str]:
@@ -170,7 +179,8 @@ def _compare(manifest: Manifest, server: Postgres, database: str, jobs: int, pul
             objects = large_objects(connection)
             if objects != manifest.large_objects:
                 yield f"there are {objects} large objects, the manifest says {manifest.large_objects}"
-            yield from differences(manifest.fingerprint, fingerprint(connection))
+            schema = differences(manifest.fingerprint, fingerprint(connection))
+            yield from (difference for difference in schema if difference not in _FROM_TEMPLATE)
             yield from sequence_differences(manifest.sequences, sequences(connection))
     except psycopg.Error as error:
         raise failure(error, server.parameters()) from None

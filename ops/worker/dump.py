@@ -47,9 +47,11 @@ def run(request: Request) -> dict[str, Any]:
         _sweep(catalogue)
         if request.max_age is not None:
             for backup in catalogue.sound():
-                if backup.age < request.max_age:
+                if clock.within(backup.age, request.max_age):
                     return {"changed": False, "backup": backup.to_json()}
-                break
+                if backup.age > 0:
+                    break
+                say(f"{backup.id} is from the future and does not count: look at the clocks")
         id = _new_id(catalogue)
         try:
             manifest = _take(store, catalogue, id, request.database)
@@ -96,20 +98,27 @@ def _take(store: Store, catalogue: Catalogue, id: str, database: Postgres) -> Ma
     with Pulse(database.deadline, database) as pulse, exported(database, pulse) as (snapshot, holding):
         pg_dump = tools.for_dump(snapshot.major, database.bin_dir)
         compression = tools.compression(pg_dump)
+        if pg_dump.major > snapshot.major:
+            say(
+                f"pg_dump {pg_dump.version} for a server of version {snapshot.major}: only pg_restore {pg_dump.major}"
+                f" will read this dump; install postgresql-client-{snapshot.major}"
+            )
         say(
             f"dumping {snapshot.size / 1e6:.0f} MB on disk, {len(snapshot.tables)} tables, "
             f"with {pg_dump.name} {pg_dump.version}, {compression}, as {id}"
         )
         before = _ask(database, sequences, holding)
-        census = Census(database, snapshot, pulse)
+        census = Census(database, snapshot, holding, pulse)
         meter = Meter()
-        with ThreadPoolExecutor(1) as beside, reporting(lambda: f"dumped {meter}; {census}"):
+        with ThreadPoolExecutor(2) as beside, reporting(lambda: f"dumped {meter}; {census}"):
             counting = beside.submit(census.take)
+            globals_ = beside.submit(_globals, pg_dump, database, pulse)
             try:
                 with started(pg_dump, _arguments(pg_dump, compression, snapshot), database, pulse) as program:
                     counting.add_done_callback(lambda done: program.process.kill() if done.exception() else None)
                     dump = Hashed(program, meter, pulse)
                     store.put(catalogue.key(id, DUMP), dump, size_hint=snapshot.size)
+                    pulse.resume()
                 dumped = meter.seconds()
             except BaseException:
                 counted = counting.done()
@@ -121,8 +130,8 @@ def _take(store: Store, catalogue: Catalogue, id: str, database: Postgres) -> Ma
         seconds = {"dump": round(dumped, 3), "count": round(census.seconds, 3)}
         after = _ask(database, sequences, holding)
         say(f"dumped {meter}; {census}")
-        globals_ = _globals(pg_dump, database, pulse)
-        store.put(catalogue.key(id, GLOBALS), BytesIO(globals_))
+        roles = globals_.result()
+        store.put(catalogue.key(id, GLOBALS), BytesIO(roles))
     _compare_stored(store, catalogue.key(id, DUMP), dump.size)
     finished = clock.now()
     return Manifest(
@@ -137,7 +146,7 @@ def _take(store: Store, catalogue: Catalogue, id: str, database: Postgres) -> Ma
         compression=compression,
         lsn=snapshot.lsn,
         dump=StoredFile(size=dump.size, sha256=dump.sha256),
-        globals=StoredFile(size=len(globals_), sha256=hashlib.sha256(globals_).hexdigest()),
+        globals=StoredFile(size=len(roles), sha256=hashlib.sha256(roles).hexdigest()),
         locale=snapshot.locale,
         extensions=snapshot.extensions,
         tables=[Table(schema_name=name.schema, name=name.table, rows=census.rows[name]) for name in snapshot.tables],

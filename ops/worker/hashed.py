@@ -53,6 +53,7 @@ class Hashed:
             self._program.succeed()
             if self.size == 0:
                 raise ToolError(f"{self._program.name} wrote nothing and called it done", "Look at that program")
+            self._pulse.pause()
             return 0
         piece = buffer[:got]
         if self.size == 0 and not bytes(piece[:5]).startswith(MAGIC[: len(piece)]):

@@ -23,6 +23,8 @@ _HINTS = {
     "server closed the connection": "Run this again when the server is back; its log says why it went",
     "too many clients": "Free connections, or raise max_connections",
     "remaining connection slots": "Free connections, or raise max_connections",
+    'role "': "Create that role on this server, NOLOGIN is enough: a policy or a grant names it",
+    "shared_preload_libraries": "Have the server load that library, as the source does",
     "does not exist": "Check the names in the environment; if something was dropped meanwhile, run this again",
 }
 

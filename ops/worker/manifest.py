@@ -135,7 +135,7 @@ def unseal(kind: type[Document], raw: bytes, where: str) -> Document:
         genuine = _spell({**content, "seal": stated}) == raw
         if genuine and stated == hashlib.sha256(_spell(content)).hexdigest():
             return kind.model_validate(content)
-    except (ValueError, KeyError, AttributeError, TypeError, ValidationError):
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError, ValidationError):
         pass  # whatever is wrong with it, it is not what was written
     raise BackupDamaged(f"{where} is damaged: it does not carry its own seal", "Do not rely on this backup")
 

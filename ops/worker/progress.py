@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ops.errors import printable
 from ops.worker import MARK
 
 INTERVAL = 3.0
@@ -19,7 +20,7 @@ INTERVAL = 3.0
 def say(line: str) -> None:
     """Print one line. When nobody reads any more, the one who asked is gone: end this worker in good order."""
     try:
-        print(f"{MARK}{line}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"{MARK}{printable(line)}", file=sys.stderr, flush=True)  # noqa: T201
     except OSError:
         os.kill(os.getpid(), signal.SIGTERM)
 

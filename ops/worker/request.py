@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from ops.environment import AnyStore, Described, Postgres, Retention
 
 
@@ -31,5 +35,5 @@ class Request(Described):
     server: Postgres | None = None
     target: str | None = None
     backup: str | None = None
-    max_age: float | None = None
-    jobs: int = 1
+    max_age: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    jobs: Annotated[int, Field(ge=1, le=64)] = 1

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from ops.environment import Postgres
-from ops.errors import DatabaseError, OpsError
+from ops.errors import DatabaseError, OpsError, ToolError
 from ops.stores import Store, open_store
 from ops.worker import tools
 from ops.worker.catalogue import DUMP, Catalogue
@@ -25,6 +25,8 @@ from ops.worker.progress import Meter, reporting, say
 from ops.worker.pulse import Pulse
 from ops.worker.request import Request
 
+LONGEST_NAME = 63
+"""Bytes; PostgreSQL cuts longer names."""
 DROP_TRIES = 4
 """The server itself waits 5 seconds each time for others to leave a database."""
 
@@ -55,6 +57,8 @@ def created(server: Postgres, name: str, locale: Locale, pulse: Pulse) -> Iterat
     Yields:
         Call it to keep the database.
     """
+    if len(name.encode()) > LONGEST_NAME:
+        raise DatabaseError(f"the name {name} has more than {LONGEST_NAME} bytes", "Choose a shorter one")
     with closing(connect(server, watched=pulse.cuts)) as connection:
         try:
             _create(connection, name, locale)
@@ -147,7 +151,13 @@ def restore(
         OpsError: one line; the database is half full and must be dropped.
     """
     with closing(connect(server, watched=pulse.cuts)) as connection:
-        pg_restore = tools.for_restore(connection.info.server_version // 10000, server.bin_dir)
+        major = connection.info.server_version // 10000
+    if int(manifest.pg_dump_version.partition(".")[0]) > major:
+        raise ToolError(
+            f"the dump was written by pg_dump {manifest.pg_dump_version}, which pg_restore {major} cannot read",
+            f"Restore it onto a newer server, and install postgresql-client-{major} on the runner for the next dump",
+        )
+    pg_restore = tools.for_restore(major, server.bin_dir)
     arguments = ["--exit-on-error", "--verbose", *options, "--dbname=service=ops"]
     meter = Meter(manifest.dump.size)
     roomy = shutil.disk_usage(tempfile.gettempdir()).free > manifest.dump.size * 1.1 + 64e6
@@ -162,10 +172,16 @@ def restore(
             with reporting(lambda: f"fetched {meter}"):
                 read(store, key, manifest.dump, meter, archive.write)
                 archive.flush()
+        except OSError as error:
+            raise ToolError(
+                f"the dump cannot be fetched into {tempfile.gettempdir()}: {error.strerror}",
+                "Free space there, or name another directory in TMPDIR",
+            ) from None
         finally:
             pulse.resume()
         fetched = meter.seconds()
-        say(f"fetched {meter}, hash right; restoring into {database} with {pg_restore.version}, {jobs} jobs")
+        say(f"fetched {meter}, hash right")
+        say(f"restoring into {database} with {pg_restore.name} {pg_restore.version}, {jobs} jobs")
         _from_file(pg_restore, arguments, server, database, pulse, archive, jobs, meter)
     return {"fetch": round(fetched, 3), "restore": round(meter.seconds(), 3)}
 

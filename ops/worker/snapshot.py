@@ -19,6 +19,8 @@ from ops.worker.rows import Name, tables
 
 LOCK_TIMEOUT = 60
 """Seconds to wait for a table that a migration holds."""
+LOCK_TRIES = 10
+"""How often to begin anew because tables came or went just then."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ def exported(database: Postgres, pulse: Pulse) -> Iterator[tuple[Snapshot, psyco
     """
     with closing(connect(database, watched=pulse.cuts)) as connection:
         try:
-            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            snapshot = _take(connection)
+            names = _lock(connection)
+            snapshot = _take(connection, names)
         except psycopg.errors.LockNotAvailable:
             raise DatabaseError(
                 f"a table stayed locked for {LOCK_TIMEOUT} s: {_blockers(database)}",
@@ -71,7 +73,29 @@ def exported(database: Postgres, pulse: Pulse) -> Iterator[tuple[Snapshot, psyco
         yield snapshot, connection
 
 
-def _take(connection: psycopg.Connection) -> Snapshot:
+def _lock(connection: psycopg.Connection) -> list[Name]:
+    """Begin the transaction with every table locked.
+
+    First the locks, then the snapshot: a table that is rewritten in between would look empty to it.
+    """
+    for _ in range(LOCK_TRIES):
+        names = tables(connection)
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        if names:
+            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}s'")
+            listed = sql.SQL(", ").join(sql.SQL("ONLY {}").format(name.quoted()) for name in names)
+            connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(listed))
+        # The first query of the transaction, which fixes its snapshot.
+        seen = tables(connection)
+        if set(seen) == set(names):
+            return seen
+        connection.execute("ROLLBACK")
+    raise DatabaseError(
+        f"{LOCK_TRIES} times a table was made or dropped just as the backup began", "Run this again when that is over"
+    )
+
+
+def _take(connection: psycopg.Connection, names: list[Name]) -> Snapshot:
     (id, lsn, size, *locale) = _row(
         connection,
         """
@@ -82,11 +106,6 @@ def _take(connection: psycopg.Connection) -> Snapshot:
           FROM pg_database d WHERE d.datname = current_database()
         """,
     )
-    names = tables(connection)
-    if names:
-        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}s'")
-        listed = sql.SQL(", ").join(sql.SQL("ONLY {}").format(name.quoted()) for name in names)
-        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(listed))
     version = connection.info.server_version
     return Snapshot(
         id=id,

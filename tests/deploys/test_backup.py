@@ -74,9 +74,40 @@ def test_dry_in_json_is_pure_json_with_the_plan(pyinfra):
     assert answer["results"] is None
 
 
-def test_the_plan_and_the_run_without_yes_need_an_enter(pyinfra, store_s3):
-    asked = pyinfra.type("deploys/backup.py")  # standard input is closed, so nobody can press it
-    assert asked.code != 0
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (["deploys/backup.py"], "there is no terminal on which to ask before anything is done. Add -y"),
+        (["-y", "deploys/backup.py", "--data", "max_agee=1h"], "no option max_agee. Did you mean max_age?"),
+        (["-y", "deploys/drill.py", "--data", "max_age"], "--data max_age has no value"),
+        (["--dry", "-y", "deploys/backup.py", "--data", "max_age=7"], "7 is no duration"),
+        (["-y", "deploys/drill.py", "--data", "backup=2026"], "there is no backup 2026"),
+        (["-y", "--limit", "nobody", "deploys/backup.py"], "no host was left to run on"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line_and_nothing_is_done(pyinfra, store_s3, typed, words):
+    run = pyinfra.type(*typed)
+    assert run.code != 0
+    assert any(words in line for line in run.lines), run.stderr
+    assert "Traceback" not in run.stderr
+    assert keys(store_s3) == []
+
+
+def test_an_environment_that_does_not_exist_is_an_error():
+    """pyinfra itself would go on without any host, and exit 0."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("pyinfra"), "-y", "prd", "deploys/backup.py"],
+        cwd=root(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert "there is no environment prd. Did you mean prod? There are: local, prod, staging" in done.stderr
+
+
+def test_dry_shows_its_plan_also_beside_yes(pyinfra, store_s3):
+    dry = pyinfra.type("--dry", "-y", "deploys/backup.py")
+    assert any("Would: take a backup" in line for line in dry.lines)
     assert keys(store_s3) == []
 
 
@@ -126,11 +157,11 @@ def test_progress_is_not_red_and_the_answer_is_not_shown(pyinfra):
     assert '{"answer"' not in run.stderr
 
 
-@pytest.mark.parametrize("yes", [["-y"], []])
+@pytest.mark.parametrize("yes", ["-y", "--dry"])
 def test_prod_without_its_secrets_stops_with_one_line_that_names_the_missing_one(yes, tmp_path):
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("R2_", "PROD_"))}
     done = subprocess.run(
-        [Path(sys.executable).with_name("pyinfra"), *yes, "prod", "deploys/backup.py"],
+        [Path(sys.executable).with_name("pyinfra"), yes, "prod", "deploys/backup.py"],
         cwd=root(),
         env=clean,
         stdin=subprocess.DEVNULL,
@@ -173,7 +204,7 @@ def test_a_backup_that_is_not_there_is_one_line(pyinfra):
     pyinfra.type("-y", "deploys/backup.py")
     run = pyinfra.type("-y", "deploys/drill.py", "--data", "backup=2020-01-01T00-00-00Z")
     assert run.code != 0
-    assert any("there is no backup 2020-01-01T00-00-00Z" in line and "The newest is" in line for line in run.lines)
+    assert any("there is no backup 2020-01-01T00-00-00Z" in line and "deploys/backups.py" in line for line in run.lines)
 
 
 def test_links_in_the_root_lead_to_every_inventory():

@@ -17,7 +17,7 @@ from ops.sandbox import Sandbox, privileges
 from ops.sandbox.postgres import PostgresServer
 from ops.sandbox.s3 import S3Server
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to drop")
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: only root has privileges to drop")
 
 DAC_READ_SEARCH = 1 << 2
 

@@ -81,11 +81,11 @@ def behind(proxy: FaultyProxy, store_s3: S3) -> S3:
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""
     if os.geteuid() != 0:
-        pytest.skip("only root may mount")
+        pytest.skip("needs root to mount")
     place = tmp_path / "disk"
     place.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], capture_output=True, text=True)
     if mounted.returncode:
-        pytest.skip(f"no mounts here: {mounted.stderr.strip()}")
+        pytest.skip(f"needs mounts: {mounted.stderr.strip()}")
     yield place
     subprocess.run(["umount", place], check=True)

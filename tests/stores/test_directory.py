@@ -175,7 +175,7 @@ def test_a_disk_mounted_read_only_can_be_read_and_refuses_writes(tiny_disk):
 
 def test_a_directory_of_another_user_is_denied(open_directory):
     if os.geteuid() != 0:
-        pytest.skip("only root may become another user")
+        pytest.skip("needs root to become another user")
     store = DirectoryStore(Directory(path=str(open_directory / "backups")))
     store.write("a/b", b"x")
     os.seteuid(65534)

@@ -10,6 +10,7 @@ import pytest
 
 from ops.stores import open_store
 from ops.worker.catalogue import Catalogue
+from ops.worker.manifest import seal
 
 
 def connect(shop, **more):
@@ -133,7 +134,7 @@ def test_a_restore_without_room_for_the_dump_is_streamed(worker, tmp_path, monke
     import shutil
 
     if os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root")
+        pytest.skip("needs root to mount")
     small = tmp_path / "small"
     small.mkdir()
     import subprocess
@@ -183,3 +184,50 @@ def test_a_verb_that_does_not_exist_and_a_request_that_is_none_are_one_line():
         assert wrong.returncode == 1
         assert '"error"' in wrong.stdout
         assert "Traceback" not in wrong.stderr
+
+
+def test_a_backup_from_the_future_is_never_fresh(worker):
+    """As if it had been taken while the clock was ahead: it would stop all others for years."""
+    taken = worker.ask("dump").backup["id"]
+    store = open_store(worker.store)
+    catalogue = Catalogue(store, "test", worker.shop.name)
+    future = "2051-01-01T00-00-00Z"
+    manifest = catalogue.load(taken).manifest.model_copy(update={"id": future})
+    for file in ("database.dump", "globals.sql"):
+        store.write(catalogue.key(future, file), store.read(catalogue.key(taken, file))[0])
+    store.write(catalogue.key(future, "manifest.json"), seal(manifest))
+    store.delete(catalogue.files(taken))
+    again = worker.ask("dump", max_age=3600)
+    assert again.answer["changed"] is True
+    assert any("from the future" in line for line in again.progress)
+
+
+def test_a_named_backup_is_drilled_again_even_when_it_is_proven(worker):
+    """Only a new look finds what has rotted since."""
+    id = worker.ask("dump").backup["id"]
+    assert worker.ask("drill").answer["changed"] is True
+    assert worker.ask("drill", backup=id).answer["changed"] is True
+    store = open_store(worker.store)
+    key = Catalogue(store, "test", worker.shop.name).key(id, "database.dump")
+    rotten = bytearray(store.read(key)[0])
+    rotten[len(rotten) // 2] ^= 1
+    store.write(key, bytes(rotten))
+    refused = worker.ask("drill", backup=id)
+    assert refused.code == 1
+    assert worker.ask("list").answer["backups"][0]["state"] == "failed"
+
+
+def test_a_name_that_libpq_would_change_is_refused(worker):
+    worker.ask("dump")
+    for target, words in ((f"{worker.shop.name} ", "blank"), ("x" * 64, "63 bytes")):
+        refused = worker.ask("restore", target=target)
+        assert refused.code == 1
+        assert words in refused.answer["message"]
+
+
+def test_limits_that_the_role_has_set_do_not_end_a_dump(worker, postgres):
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        for setting in ("statement_timeout", "transaction_timeout", "idle_session_timeout", "lock_timeout"):
+            connection.execute(f"ALTER DATABASE {worker.shop.name} SET {setting} = '50ms'")
+    taken = worker.ask("dump")
+    assert taken.code == 0, taken.answer

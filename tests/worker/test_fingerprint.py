@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from ops.worker.fingerprint import differences, fingerprint
+from ops.worker.fingerprint import canonical, differences, fingerprint
 
 BASE = """
 CREATE SCHEMA f;
@@ -117,3 +117,58 @@ def test_everything_of_the_base_survives_a_real_dump_and_restore(worker, connect
     worker.ask("dump")
     drilled = worker.ask("drill")
     assert drilled.code == 0, drilled.answer
+
+
+SPELT_OTHERWISE_AFTER_A_RESTORE = """
+CREATE TABLE spelling (
+    id int PRIMARY KEY,
+    status varchar(20) DEFAULT 'new' CHECK (status IN ('new', 'it''s ::text (old)')),
+    at timestamptz NOT NULL DEFAULT '2026-01-01 12:00:00',
+    took interval DEFAULT '90 minutes',
+    amount numeric(10, 2) CHECK (amount BETWEEN 0 AND 1e6)
+);
+CREATE INDEX spelling_index ON spelling (id) WHERE status IN ('new', 'old');
+CREATE VIEW spelling_view AS SELECT id FROM spelling WHERE status IN ('new', 'old');
+ALTER TABLE spelling ENABLE ROW LEVEL SECURITY;
+CREATE POLICY spelling_policy ON spelling USING (status IN ('new', 'old'));
+CREATE TABLE spelling_parts (at timestamptz) PARTITION BY RANGE (at);
+CREATE TABLE spelling_part PARTITION OF spelling_parts FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+"""
+
+
+def test_what_postgresql_spells_otherwise_after_a_restore_is_no_difference(worker, postgres):
+    with psycopg.connect(worker.shop.url, autocommit=True) as connection:
+        connection.execute(SPELT_OTHERWISE_AFTER_A_RESTORE)
+        connection.execute(f"ALTER DATABASE {worker.shop.name} SET timezone = 'Asia/Kathmandu'")
+        connection.execute(f"ALTER DATABASE {worker.shop.name} SET datestyle = 'German'")
+    worker.ask("dump")
+    drilled = worker.ask("drill")
+    assert drilled.code == 0, drilled.answer
+
+
+def test_a_literal_counts_to_the_letter():
+    assert canonical("((a)::text = 'x::y (z)'::text)") == "a='x::y (z)'"
+    assert canonical("x = 'a'") != canonical("x = ' a'")
+
+
+def test_a_database_without_the_schema_public_can_be_proven(worker):
+    with psycopg.connect(worker.shop.url, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA other; CREATE TABLE other.t (i int); DROP SCHEMA public CASCADE")
+    worker.ask("dump")
+    drilled = worker.ask("drill")
+    assert drilled.code == 0, drilled.answer
+
+
+def test_what_the_drills_server_lacks_says_nothing_about_the_backup(worker, postgres):
+    """A role that a policy names is dropped after the dump: the drill cannot be carried out, and that is all."""
+    role = f"{worker.shop.name}_reader"
+    with psycopg.connect(postgres.url(worker.shop.name), autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role}; CREATE TABLE t (i int); ALTER TABLE t OWNER TO shop_owner")
+        connection.execute(f"CREATE POLICY p ON t TO {role} USING (true)")
+        worker.ask("dump")
+        connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    drilled = worker.ask("drill")
+    assert drilled.code == 1
+    assert f'role "{role}" does not exist' in drilled.answer["message"]
+    assert "Create that role" in drilled.answer["hint"]
+    assert worker.ask("list").answer["backups"][0]["state"] == "unproven"

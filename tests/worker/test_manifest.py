@@ -45,7 +45,7 @@ def test_garbage_is_damaged_and_nothing_else(raw):
         unseal(Manifest, raw, "m")
 
 
-@pytest.mark.parametrize("raw", [b"[]", b"null", b"1", b'"x"', b"{}", b'{"seal": "x"}', b"", b"\xff"])
+@pytest.mark.parametrize("raw", [b"[]", b"null", b"1", b'"x"', b"{}", b'{"seal": "x"}', b"", b"\xff", b"[" * 100_000])
 def test_json_of_another_shape_is_damaged(raw):
     with pytest.raises(BackupDamaged):
         unseal(Manifest, raw, "m")
