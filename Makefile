@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes
 
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup demo test quick lint bench lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -28,7 +28,10 @@ demo: .venv/run  ## Take a backup, prove it, damage it, see that the damage is f
 	@$(BIN)/python -m ops.sandbox.demo
 
 test: .venv/dev  ## Run all tests
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -n 4 --dist worksteal
+
+quick: .venv/dev  ## Run the tests without those that take long
+	@$(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow"
 
 lint: .venv/dev  ## Check style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

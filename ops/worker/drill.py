@@ -47,6 +47,7 @@ _ARCHIVES_FAULT = (
     "could not uncompress",
     "unexpected end of file",
     "unrecognized data block",
+    'relation "',
     "corrupt",
     "duplicate key",
     "could not create unique index",

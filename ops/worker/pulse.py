@@ -47,8 +47,9 @@ class Pulse:
         watch.start()
         try:
             self._prober = connect(self._server, watched=self.cuts)
-        except BaseException:
+        except BaseException as error:
             self._over.set()
+            self._explain(error)
             raise
         probe.start()
         return self
@@ -63,7 +64,10 @@ class Pulse:
             thread.join()
         if self._prober is not None:
             self._prober.close()
-        # What failed because we cut it failed for this reason and no other.
+        self._explain(error)
+
+    def _explain(self, error: BaseException | None) -> None:
+        """What failed because we cut it failed for this reason and no other."""
         if self._stalled and isinstance(error, Exception):
             raise Stalled(
                 f"nothing moved between the runner and {self._database} for {self.deadline:.0f} s, so it was cut",
