@@ -19,7 +19,8 @@ LIES = [
     ("leaves out the indexes", '"$real" --section=pre-data --section=data "$@"', "differs: "),
     (
         "dumps another, empty database",
-        'for word; do shift; case $word in --snapshot=*) ;; --dbname=*) set -- "$@" "--dbname=service=ops dbname=template1";;'
+        "for word; do shift; case $word in --snapshot=*) ;;"
+        ' --dbname=*) set -- "$@" "--dbname=service=ops dbname=template1";;'
         ' *) set -- "$@" "$word";; esac; done; "$real" "$@"',
         "table .* is missing",
     ),
