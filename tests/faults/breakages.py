@@ -16,7 +16,6 @@ from link import Link
 
 from ops import S3
 from ops.sandbox import ports
-from ops.worker.catalogue import DUMP
 
 
 @contextmanager
@@ -151,31 +150,6 @@ def proxy(*faults: tuple[str, str], **effect: Any) -> Any:
             assert any(fault.hits for fault in between.faults)
 
     return breakage
-
-
-@contextmanager
-def lost_object(site: Site) -> Iterator[Site]:
-    """The store answers that it has the dump, and has it no more."""
-    with _eating(site, DUMP):
-        yield site
-
-
-@contextmanager
-def _eating(site: Site, file: str) -> Iterator[None]:
-    over = threading.Event()
-
-    def eat() -> None:
-        while not over.wait(0.005):
-            keys = [entry.key for entry in site.opened.list() if entry.key.endswith(file)]
-            site.opened.delete(keys)
-
-    thread = threading.Thread(target=eat)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def _url(site: Site) -> str:

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 def seed(record_property: Callable[[str, object], None]) -> int:
     """Another one each time; printed when a test fails."""
     seed = random.randrange(10_000)
-    print(f"seed {seed}")  # noqa: T201
+    print(f"seed {seed}")
     return seed
 
 

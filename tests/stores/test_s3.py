@@ -168,7 +168,7 @@ def test_over_tls_the_signature_covers_the_content_so_damage_on_the_way_is_refus
 def test_a_certificate_that_nobody_vouches_for_is_told(over_tls):
     with pytest.raises(StoreUnreachable, match="certificate") as raised:
         Hasty(over_tls).read("a")
-    assert "AWS_CA_BUNDLE" in raised.value.hint
+    assert "certificate" in raised.value.hint
 
 
 def test_r2_is_s3_at_cloudflares_endpoint():
