@@ -186,7 +186,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, fault: Fault) -> None:
         assert fault.answer is not None
-        content = b"" if self.command == "HEAD" else f"<Error><Code>{fault.code}</Code></Error>".encode()
+        silent = self.command == "HEAD" or fault.answer < 300
+        content = b"" if silent else f"<Error><Code>{fault.code}</Code></Error>".encode()
         self.send_response(fault.answer)
         self.send_header("Content-Type", "application/xml")
         self.send_header("Content-Length", str(len(content)))
