@@ -48,7 +48,8 @@ def installed(python: str = "python3") -> Steps:
     # and its pip, which may still be at work over there, cannot meddle with this one. A virtual environment can be
     # moved as long as nothing but its interpreter is called.
     new = f"{place}.{secrets.token_hex(4)}"
-    yield StringCommand(f"umask 077 && rm -rf {place}.* && mkdir -p {new} && {python} -m venv {new}")
+    # What killed installations left may still be written to by their last process; it goes with the next one then.
+    yield StringCommand(f"umask 077; rm -rf {place}.* || true; mkdir -p {new} && {python} -m venv {new}")
     yield FileUploadCommand(_archive(), f"{new}/package.tar")
     yield StringCommand(f"tar -xf {new}/package.tar -C {new}")
     yield StringCommand(

@@ -61,6 +61,7 @@ def created(server: Postgres, name: str, locale: Locale, pulse: Pulse) -> Iterat
         raise DatabaseError(f"the name {name} has more than {LONGEST_NAME} bytes", "Choose a shorter one")
     with closing(connect(server, watched=pulse.cuts)) as connection:
         try:
+            _wait_for_others(connection, name)
             _create(connection, name, locale)
         except psycopg.errors.DuplicateDatabase:
             raise DatabaseError(
@@ -95,6 +96,7 @@ def drop(server: Postgres, name: str, pulse: Pulse | None = None) -> None:
     quoted = sql.Identifier(name)
     try:
         with closing(connect(server, watched=pulse.cuts if pulse else None)) as connection:
+            _wait_for_others(connection, name)
             for _ in range(DROP_TRIES):
                 try:
                     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(quoted))
@@ -114,6 +116,11 @@ def drop(server: Postgres, name: str, pulse: Pulse | None = None) -> None:
     raise DatabaseError(
         f"the database {name} could not be dropped: {reason}", f'Type in psql: DROP DATABASE "{name}" WITH (FORCE)'
     )
+
+
+def _wait_for_others(connection: psycopg.Connection, name: str) -> None:
+    """The server may still be making or dropping a database for a run that was killed. Ends with the connection."""
+    connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
 
 
 def _create(connection: psycopg.Connection, name: str, locale: Locale) -> None:

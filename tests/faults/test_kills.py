@@ -10,12 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 from conftest import described, make_large
 from harness import Run, Site
 from link import Link, moments
 from servers import FAST, running
 
+from ops import Directory
 from ops.errors import StoreUnreachable, ToolError
 from ops.sandbox.postgres import PostgresServer
 from ops.sandbox.s3 import S3Server
@@ -192,3 +194,18 @@ def kill(server: Server) -> None:
         killed(process)
     while server.running:
         time.sleep(0.01)
+
+
+def test_the_worker_while_the_server_makes_the_scratch_database(site: Site, tmp_path: Path):
+    """The server does not notice, and may have it made only after the next drill has begun."""
+    quick = site.but(store=Directory(path=str(tmp_path / "backups")))
+    making = "SELECT FROM pg_stat_activity WHERE query ~ '^CREATE DATABASE \"ops_drill_' AND state = 'active'"
+    with psycopg.connect(site.postgres.url(), autocommit=True) as looking:
+        for _ in range(3):
+            id = quick.dump()
+            run = quick.begin("drill")
+            while not looking.execute(making).rowcount:
+                assert run.process.poll() is None
+            run.process.kill()
+            run.wait()
+            quick.proves(id)
