@@ -33,7 +33,7 @@ def run(request: Request) -> dict[str, Any]:
             read(store, catalogue.key(backup.id, DUMP), manifest.dump, meter)
             read(store, catalogue.key(backup.id, GLOBALS), manifest.globals, Meter())
     except BackupDamaged as damage:
-        record_failure(catalogue, backup, "check", damage.problem)
+        record(catalogue, backup, "check", [damage.problem])
         raise
     return {"backup": backup.to_json(), "seconds": round(meter.seconds(), 3)}
 
@@ -77,16 +77,26 @@ def read(
         )
 
 
-def record_failure(catalogue: Catalogue, backup: Backup, kind: str, *findings: str) -> None:
-    """Write down that a backup does not hold what it promised; it takes the place of any earlier proof."""
+def record(
+    catalogue: Catalogue, backup: Backup, kind: str, findings: list[str], seconds: dict[str, float] | None = None
+) -> None:
+    """Write down what a look at a backup found, pass when nothing; it takes the place of any earlier proof or failure.
+
+    Args:
+        catalogue: where the backup lies.
+        backup: which was looked at.
+        kind: ``drill`` or ``check``.
+        findings: what differs.
+        seconds: what each step took.
+    """
     assert backup.manifest is not None
     verification = Verification(
         id=backup.id,
-        outcome="fail",
+        outcome="fail" if findings else "pass",
         kind=kind,
         finished=clock.iso(clock.now()),
-        seconds={},
-        findings=list(findings),
+        seconds=seconds or {},
+        findings=findings,
         sha256=backup.manifest.dump.sha256,
     )
     catalogue.store.write(catalogue.key(backup.id, VERIFICATION), seal(verification))

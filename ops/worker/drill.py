@@ -16,12 +16,12 @@ from ops import clock
 from ops.environment import Postgres
 from ops.errors import BackupDamaged, DatabaseError, ToolError
 from ops.stores import open_store
-from ops.worker.catalogue import DRILL_LOCK, DUMP, GLOBALS, VERIFICATION, Backup, Catalogue, State
-from ops.worker.check import intact, read, record_failure
+from ops.worker.catalogue import DRILL_LOCK, DUMP, GLOBALS, Backup, Catalogue, State
+from ops.worker.check import intact, read, record
 from ops.worker.connection import connect, failure
 from ops.worker.fingerprint import differences, fingerprint, sequence_differences, sequences
 from ops.worker.lock import Lock
-from ops.worker.manifest import Manifest, Verification, seal
+from ops.worker.manifest import Manifest
 from ops.worker.progress import Meter, say
 from ops.worker.pulse import Pulse
 from ops.worker.request import Request
@@ -78,18 +78,9 @@ def run(request: Request) -> dict[str, Any]:
             lock.confirm()
         except BackupDamaged as damage:
             lock.confirm()
-            record_failure(catalogue, backup, "drill", damage.problem)
+            record(catalogue, backup, "drill", [damage.problem])
             raise
-        verification = Verification(
-            id=backup.id,
-            outcome="pass",
-            kind="drill",
-            finished=clock.iso(clock.now()),
-            seconds=seconds,
-            findings=[],
-            sha256=manifest.dump.sha256,
-        )
-        store.write(catalogue.key(backup.id, VERIFICATION), seal(verification))
+        record(catalogue, backup, "drill", [], seconds)
     catalogue.forget()
     return {"changed": True, "backup": catalogue.load(backup.id).to_json(), "seconds": seconds}
 

@@ -235,6 +235,3 @@ def _from_stream(
                 program.succeed()  # it ended before the dump did, and says why
                 raise
         program.succeed()
-
-
-__all__ = ["created", "drop", "restore", "run"]
