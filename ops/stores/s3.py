@@ -7,7 +7,8 @@ import os
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from functools import cached_property
+from functools import cache, cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
@@ -20,6 +21,7 @@ from ops.stores.failures import Failures
 from ops.stores.multipart import Upload
 
 if TYPE_CHECKING:
+    from boto3 import Session
     from mypy_boto3_s3 import S3Client
 
 # At DEBUG it logs every request's headers and body.
@@ -133,34 +135,26 @@ class S3Store(Store):
 
     @cached_property
     def _client(self) -> S3Client:
-        # Loaded when first needed: it takes longer than all the rest of a worker's start.
-        import boto3
-        import botocore.session
         from botocore.config import Config
 
-        # What the description says is all there is: no profile, no file and no metadata service of this machine.
-        nowhere = {
-            "profile": (None, None, None, None),
-            "config_file": (None, None, os.devnull, None),
-            "ignore_configured_endpoint_urls": (None, None, True, None),
-        }
-        client = boto3.Session(botocore_session=botocore.session.Session(session_vars=nowhere)).client(
-            "s3",
-            endpoint_url=self._description.endpoint,
-            region_name=self._description.region,
-            aws_access_key_id=self._description.access_key.reveal(),
-            aws_secret_access_key=self._description.secret_key.reveal(),
-            config=Config(
-                s3={"addressing_style": "path" if self._description.endpoint else "auto"},
-                # R2 refuses the checksum trailers that are the default. Every body is covered by its signature.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                retries={"mode": "standard", "total_max_attempts": self.tries},
-                connect_timeout=self.connect_timeout,
-                read_timeout=self.read_timeout,
-                tcp_keepalive=True,
-            ),
-        )
+        with _one_client_at_a_time:
+            client = _session().client(
+                "s3",
+                endpoint_url=self._description.endpoint,
+                region_name=self._description.region,
+                aws_access_key_id=self._description.access_key.reveal(),
+                aws_secret_access_key=self._description.secret_key.reveal(),
+                config=Config(
+                    s3={"addressing_style": "path" if self._description.endpoint else "auto"},
+                    # R2 refuses the checksum trailers that are the default. Every body is covered by its signature.
+                    request_checksum_calculation="when_required",
+                    response_checksum_validation="when_required",
+                    retries={"mode": "standard", "total_max_attempts": self.tries},
+                    connect_timeout=self.connect_timeout,
+                    read_timeout=self.read_timeout,
+                    tcp_keepalive=True,
+                ),
+            )
         client.meta.events.register("needs-retry.s3", cast("Any", self._wait_when_throttled))
         return client
 
@@ -204,6 +198,26 @@ class S3Store(Store):
         if date is None:
             raise StoreError(f"{self.location} does not say what time it is", "Use a server that sends a Date header")
         return parsedate_to_datetime(date)
+
+
+# Making a client is the one thing that botocore does not let two threads do with one session.
+_one_client_at_a_time = Lock()
+
+
+@cache
+def _session() -> Session:
+    """One for the whole process, because each reads and parses the descriptions of the services anew."""
+    # Loaded when first needed: it takes longer than all the rest of a worker's start.
+    import boto3
+    import botocore.session
+
+    # What the description says is all there is: no profile, no file and no metadata service of this machine.
+    nowhere = {
+        "profile": (None, None, None, None),
+        "config_file": (None, None, os.devnull, None),
+        "ignore_configured_endpoint_urls": (None, None, True, None),
+    }
+    return boto3.Session(botocore_session=botocore.session.Session(session_vars=nowhere))
 
 
 def _age(now: datetime, written: datetime) -> float:

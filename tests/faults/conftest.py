@@ -6,24 +6,17 @@ import dataclasses
 import os
 import secrets
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from databases import described, make_large
 from harness import Site
 
-from ops import S3, Directory, Postgres
+from ops import S3, Directory
 from ops.sandbox.postgres import PostgresServer
 from ops.sandbox.shop import Shop
-
-sys.path.append(str(Path(__file__).parents[1] / "stores"))  # for faulty_proxy
-
-
-def described(server: PostgresServer, database: str, user: str, password: str) -> Postgres:
-    """A database on a server of ours."""
-    return Postgres(host="127.0.0.1", port=server.port, database=database, user=user, password=password, deadline=20)
 
 
 @pytest.fixture(scope="session")
@@ -55,19 +48,6 @@ def either(request: pytest.FixtureRequest, site: Site, tmp_path: Path) -> Site:
     if request.param == "s3":
         return site
     return site.but(store=Directory(path=str(tmp_path / "backups")))
-
-
-def make_large(server: PostgresServer, name: str, megabytes: int) -> None:
-    """A database whose dump is this large, because nothing in it can be compressed."""
-    with psycopg.connect(server.url(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    with psycopg.connect(server.url(name)) as connection:
-        connection.execute("CREATE TABLE few AS SELECT i AS id FROM generate_series(1, 1000) AS i")
-        for table in range(4):
-            connection.execute(f"CREATE TABLE noise_{table} (id int PRIMARY KEY, content bytea)")
-            with connection.cursor().copy(f"COPY noise_{table} FROM STDIN") as copy:
-                for id in range(megabytes * 64):
-                    copy.write_row((id, os.urandom(4096)))
 
 
 @pytest.fixture(scope="session")

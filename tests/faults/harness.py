@@ -88,25 +88,28 @@ class Run:
         assert self.process.returncode == 0, (self.process.returncode, self.output, self.progress)
         return self.answer
 
-    def children(self) -> dict[str, psutil.Process]:
-        """What it started that still runs, by name."""
-        found = {}
-        for process in psutil.process_iter(["name"]):
-            with suppress(ProcessLookupError, psutil.NoSuchProcess):
-                ours = os.getsid(process.pid) == self.process.pid != process.pid
-                # What only asks a program for its version does not count.
-                if ours and process.status() != psutil.STATUS_ZOMBIE and "--dbname=service=ops" in process.cmdline():
-                    found[process.info["name"]] = process
-        return found
-
     def child(self, name: str) -> psutil.Process:
-        """Wait until it has started this program."""
+        """Wait until it has started this program, and not only to ask it for its version."""
         deadline = time.monotonic() + 20
+        worker = psutil.Process(self.process.pid)
         while time.monotonic() < deadline and self.process.poll() is None:
-            if name in (found := self.children()):
-                return found[name]
+            with suppress(psutil.NoSuchProcess):
+                for child in worker.children():
+                    with suppress(psutil.NoSuchProcess):
+                        if child.name() == name and "--dbname=service=ops" in child.cmdline():
+                            return child
             time.sleep(0.03)
         raise AssertionError(f"{name} was not started: {self.wait().output}")
+
+    def left(self) -> list[psutil.Process]:
+        """What it started that still runs, whoever its parent may be now."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(ProcessLookupError, psutil.NoSuchProcess):
+                ours = os.getsid(process.pid) == self.process.pid != process.pid
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
 
 
 @dataclass(frozen=True)
@@ -265,7 +268,7 @@ class Site:
                 files.setdefault(id, set()).add(name)
         assert [id for id, names in files.items() if "manifest.json" not in names] == []
         assert self.opened.abort_uploads("") == 0
-        assert _within(10, lambda: not any(run.children() for run in self.runs)), "programs are left"
+        assert _within(10, lambda: not any(run.left() for run in self.runs)), "programs are left"
         assert os.listdir(self.temporary) == []
 
     def scratch_databases(self) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-from conftest import described, make_large
+from databases import described, make_large
 from harness import Run, Site
 from link import Link, moments
 from servers import FAST, running
@@ -82,17 +82,24 @@ def test_pg_dump(large_site: Callable[[], Site], seed: int):
         site.recovers()
 
 
-def test_pg_restore(large_site: Callable[[], Site], seed: int):
+@pytest.mark.parametrize(
+    ("which", "words"), [("itself", "pg_restore was killed by signal 9"), ("one of its jobs", "a worker process died")]
+)
+def test_pg_restore(large_site: Callable[[], Site], seed: int, which: str, words: str):
     site = large_site()
     id = site.dump()
-    for moment in moments(seed, 3, 0, 0.5):
+    for moment in moments(seed, 2, 0, 0.3):
         run = site.begin("drill")
-        pg_restore = run.child("pg_restore")
+        target = pg_restore = run.child("pg_restore")
+        if which == "one of its jobs":
+            while not (jobs := pg_restore.children()):
+                assert pg_restore.is_running()
+            target = jobs[0]
         time.sleep(moment)
-        killed(pg_restore)
+        killed(target)
         if run.wait().succeeded:
             break
-        run.refuses(ToolError, "pg_restore was killed by signal 9")
+        run.refuses(ToolError, words)
         assert site.states() == {id: "unproven"}
         assert site.scratch_databases() == []
     site.proves(id)

@@ -1,16 +1,21 @@
-"""Asking the worker as pyinfra does: a process of its own, JSON in, JSON out."""
+"""Asking the worker: in this process, which is quicker and the same code, or in one of its own as pyinfra does."""
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
 import subprocess
 import sys
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from typing import Any
 
 from ops.environment import S3, Directory, Retention, root
+from ops.errors import OpsError
 from ops.sandbox.shop import Shop
 from ops.secrets import revealed
+from ops.worker.request import Request
 
 
 @dataclass
@@ -76,5 +81,14 @@ class Asked:
         return Answer(process.returncode, answer, progress.splitlines())
 
     def ask(self, verb: str, **more: Any) -> Answer:
-        """Run a verb to its end."""
-        return self.finish(self.start(verb, **more))
+        """Run a verb to its end, here."""
+        progress = io.StringIO()
+        with redirect_stderr(progress):
+            try:
+                code, answer = (
+                    0,
+                    importlib.import_module(f"ops.worker.{verb}").run(Request(**json.loads(self.request(**more)))),
+                )
+            except OpsError as error:
+                code, answer = 1, error.to_json()
+        return Answer(code, json.loads(json.dumps(answer)), progress.getvalue().splitlines())
