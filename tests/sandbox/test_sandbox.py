@@ -73,9 +73,11 @@ def test_a_program_that_got_the_same_process_id_is_not_taken_for_ours(terminal) 
         stranger.kill()
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.3, 0.8, 1.5])
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_up_leaves_nothing_running(terminal, seconds: float, ending: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("ending", "seconds"),
+    [(signal.SIGINT, 0.0), (signal.SIGTERM, 0.3), (signal.SIGINT, 0.8), (signal.SIGTERM, 1.5)],
+)
+def test_an_interrupted_up_leaves_nothing_running(terminal, ending: signal.Signals, seconds: float) -> None:
     process = terminal.start("up")
     while not (terminal.sandbox.directory / "state.json").exists():
         time.sleep(0.01)
