@@ -156,12 +156,13 @@ def raw_restore(field: Field) -> Run:
         store.get(newest, sink.write)
     name = f"raw_{uuid.uuid4().hex[:8]}"
     try:
-        _execute(field, "CREATE DATABASE {}", name)
+        _execute(field.database.parameters(), "CREATE DATABASE {}", name)
         return measure(
             f"{field.tool('pg_restore')} --exit-on-error --no-owner -j{JOBS} -d {name} {file}", env=field.env()
         )
     finally:
-        _execute(field, "DROP DATABASE {} WITH (FORCE)", name)
+        # As superuser, who alone may end the visit of autovacuum.
+        _execute({"conninfo": field.postgres.url()}, "DROP DATABASE {} WITH (FORCE)", name)
         file.unlink()
 
 
@@ -172,8 +173,8 @@ def drill(field: Field) -> Run:
     return run
 
 
-def _execute(field: Field, statement: str, name: str) -> None:
-    with closing(psycopg.connect(**field.database.parameters(), autocommit=True)) as connection:  # type: ignore[arg-type]
+def _execute(whom: dict[str, str], statement: str, name: str) -> None:
+    with closing(psycopg.connect(**whom, autocommit=True)) as connection:  # type: ignore[arg-type]
         connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
 
 
