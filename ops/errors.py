@@ -17,12 +17,20 @@ OpsError
 ├── LockHeld                    somebody else is at work
 ├── BackupDamaged               what lies in the store is not what was written
 ├── BackupMissing               there is no such backup
+├── HostUnreachable             a host did not answer
+├── ServiceError                a service or its platform refused or failed
+│   ├── ServiceUnhealthy        it was started and does not hold
+│   ├── ServiceMissing          there is no such service
+│   ├── ReleaseMissing          there is no such release
+│   ├── PlatformDenied          the credentials are wrong or may not do this
+│   └── PlatformUnreachable     a cloud's API did not answer, or not in its own words
 └── WorkerFailed                the program on the host ended without an answer
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -131,6 +139,37 @@ class BackupDamaged(OpsError):
 
 class BackupMissing(OpsError):
     """There is no such backup."""
+
+
+class HostUnreachable(OpsError):
+    """A host did not answer."""
+
+
+class ServiceError(OpsError):
+    """A service or its platform refused or failed."""
+
+
+class ServiceUnhealthy(ServiceError):
+    """It was started and does not hold."""
+
+    log: Sequence[str] = ()
+    """The last lines of its log."""
+
+
+class ServiceMissing(ServiceError):
+    """There is no such service."""
+
+
+class ReleaseMissing(ServiceError):
+    """There is no such release."""
+
+
+class PlatformDenied(ServiceError):
+    """The credentials are wrong or may not do this."""
+
+
+class PlatformUnreachable(ServiceError):
+    """A cloud's API did not answer, or not in its own words. May be tried again."""
 
 
 class WorkerFailed(OpsError):

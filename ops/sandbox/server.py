@@ -84,6 +84,8 @@ class Server(ABC):
         """
         if self.running:
             return
+        if self._process is not None:
+            self._process.wait()  # PostgreSQL takes even the zombie of a killed server for one that runs
         self.directory.mkdir(exist_ok=True)
         self._prepare()
         self._replace_taken_ports()

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ops.environment import AnyStore, Described, Postgres, Retention
+from ops.described import Described
+from ops.environment import AnyStore, Postgres, Retention
 
 
 class Request(Described):
