@@ -1,6 +1,6 @@
 """This machine, as a small production: the servers of the sandbox, which ``python -m ops.sandbox up`` starts."""
 
-from ops import S3, Drill, Environment, Postgres, Retention
+from ops import S3, Drill, Environment, Postgres, Retention, Supervisor
 from ops.sandbox import sandbox
 
 environment = Environment(
@@ -27,6 +27,24 @@ environment = Environment(
     retention=Retention(newest=3, hourly=24, daily=7, weekly=4, monthly=6),
     # A protected environment names another server to restore into: Drill(server=Postgres(url=secret("DRILL_URL"))).
     drill=Drill(jobs=2),
+    # What serves, in the order in which it is started.
+    services=[
+        Supervisor(
+            name="web",
+            hosts="app",
+            programs=["web_1", "web_2"],
+            configuration=sandbox.web_configuration,
+            command=sandbox.web_command,  # elsewhere supervisorctl is in PATH
+            releases=sandbox.web_releases,  # holds releases/<id>, and the link current
+            ports=sandbox.web_ports,
+            health="http://127.0.0.1:{port}/",  # asked on the host, of every instance
+            within=20,  # seconds until an instance that was started must be healthy
+            settle=1,  # seconds for which it must then stay so
+            env_file=None,  # where the settings named in requires are looked up
+            requires=[],
+        ),
+    ],
 )
 
 runner = environment.group("@local")  # where data is moved from
+app = environment.group("@local")  # where the service runs

@@ -2,7 +2,26 @@
 
 from ops.environment import R2, S3, Directory, Drill, Environment, Postgres, Retention
 from ops.secrets import secret
+from ops.services import CloudRun, Docker, Fly, Nginx, Pm2, Railway, Supervisor, Systemd, Workers
 
 __version__ = "0.1.0"
 
-__all__ = ["R2", "S3", "Directory", "Drill", "Environment", "Postgres", "Retention", "secret"]
+__all__ = [
+    "R2",
+    "S3",
+    "CloudRun",
+    "Directory",
+    "Docker",
+    "Drill",
+    "Environment",
+    "Fly",
+    "Nginx",
+    "Pm2",
+    "Postgres",
+    "Railway",
+    "Retention",
+    "Supervisor",
+    "Systemd",
+    "Workers",
+    "secret",
+]

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from ops.described import Described, Name
 from ops.secrets import Secret
 
-AbsolutePath = Annotated[str, Field(pattern=r"^/[^\0\n]*$", description="an absolute path")]
+AbsolutePath = Annotated[str, Field(pattern=r"^/.*$", description="an absolute path")]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:-]*$", description="letters, digits, and . _ @ : -")]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s]+$", description="a URL: http://… or https://…")]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -142,14 +142,14 @@ class Fly(Service):
         app: its name.
         token: an access token for it.
         api: base URL of the Machines API.
-        graphql: URL of the GraphQL API, which knows the releases.
+        web: base URL of Fly's other API, which knows the releases and the log.
     """
 
     kind: Literal["fly"] = "fly"
     app: Id
     token: Secret
     api: Url = "https://api.machines.dev/v1"
-    graphql: Url = "https://api.fly.io/graphql"
+    web: Url = "https://api.fly.io"
 
 
 class CloudRun(Service):

@@ -46,8 +46,8 @@ class SupervisorPlatform(Platform):
         # Its exit code tells of states (3: something is stopped); what it prints tells more.
         names = " ".join(map(quote, self._programs))
         script = (
-            f"{self._ctl} status {names}; echo code $?\n"
-            f"{processes.SCRIPT}began $({self._ctl} pid {names} 2>/dev/null)\n"
+            f'status=$({self._ctl} status {names}); echo "$status"\n{processes.SCRIPT}'
+            "began $(echo \"$status\" | sed -n 's/.* pid \\([0-9]*\\),.*/\\1/p')\n"
         )
         if self._directories:
             script += f"( {self._directories.script()} )\n"
@@ -86,8 +86,7 @@ class SupervisorPlatform(Platform):
 
     def restart(self, instance: str) -> None:
         """See ``Platform``."""
-        self._do("stop", instance)
-        self._do("start", instance)
+        self._do("restart", instance)
 
     def start(self, instance: str) -> None:
         """See ``Platform``."""

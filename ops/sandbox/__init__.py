@@ -1,4 +1,4 @@
-"""The embedded default: a real PostgreSQL and a real S3 server on this machine, with a shop to operate on."""
+"""The embedded default: a real PostgreSQL, S3 server and supervised web service on this machine."""
 
 from ops.sandbox.sandbox import Sandbox, sandbox
 

@@ -18,8 +18,8 @@ def main() -> int:
     """Run one command and answer its exit code."""
     parser = argparse.ArgumentParser(prog="python -m ops.sandbox", description=__doc__, epilog=_EXIT_CODES)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("up", help="start both servers and make the shop; nothing to do when they run")
-    commands.add_parser("down", help="stop both servers; the data stays")
+    commands.add_parser("up", help="start the servers and make the shop; nothing to do when they run")
+    commands.add_parser("down", help="stop the servers; the data stays")
     commands.add_parser("env", help='print variables for a shell: eval "$(python -m ops.sandbox env)"')
     commands.add_parser("status", help="say what runs, and where")
     command = parser.parse_args().command
@@ -73,10 +73,11 @@ def _env() -> int:
 
 
 def _status() -> int:
-    postgres, s3 = sandbox.servers()
+    postgres, s3, web = sandbox.servers()
     places = {
         postgres: f"127.0.0.1:{postgres.port}, database {sandbox.database}",
         s3: f"{s3.endpoint}, bucket {sandbox.bucket}",
+        web: f"http://127.0.0.1:{web.ports['web_1']} and :{web.ports['web_2']}, the service web",
     }
     for server, place in places.items():
         pid = server.pid

@@ -1,4 +1,4 @@
-"""Both servers and the shop, with what must be remembered to start them again."""
+"""The servers, the shop and the web service, with what must be remembered to start them again."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from ops.errors import ConfigurationError
 from ops.sandbox.postgres import PostgresServer
 from ops.sandbox.s3 import S3Server
 from ops.sandbox.server import Server
+from ops.sandbox.supervisor import WebServer
 
 
 class Sandbox:
-    """A PostgreSQL server with a shop in it and an S3 server with a bucket, on this machine.
+    """A PostgreSQL server with a shop in it, an S3 server with a bucket, and a web service, on this machine.
 
     Its properties are for inventories; each raises ``ConfigurationError`` while the sandbox is down.
 
@@ -44,6 +45,11 @@ class Sandbox:
         return self._up()[1]
 
     @property
+    def web(self) -> WebServer:
+        """The running supervisord of the web service."""
+        return self._up()[2]
+
+    @property
     def postgres_port(self) -> int:
         """TCP port of PostgreSQL on 127.0.0.1."""
         return self.postgres.port
@@ -61,7 +67,7 @@ class Sandbox:
     @property
     def database_password(self) -> str:
         """Its password."""
-        return str(self._up()[2]["shop"]["password"])
+        return str(self._up()[3]["shop"]["password"])
 
     @property
     def database_url(self) -> str:
@@ -83,8 +89,28 @@ class Sandbox:
         """Secret access key of the S3 server."""
         return self.s3.secret_key
 
-    def servers(self) -> tuple[PostgresServer, S3Server]:
-        """Both servers, whether they run or not."""
+    @property
+    def web_configuration(self) -> str:
+        """supervisord's configuration file."""
+        return str(self.web.configuration)
+
+    @property
+    def web_command(self) -> str:
+        """supervisorctl."""
+        return self.web.command
+
+    @property
+    def web_releases(self) -> str:
+        """The directory of the web service's releases."""
+        return str(self.web.releases)
+
+    @property
+    def web_ports(self) -> list[int]:
+        """TCP ports of its instances on 127.0.0.1."""
+        return [self.web.ports[instance] for instance in self.web.instances]
+
+    def servers(self) -> tuple[PostgresServer, S3Server, WebServer]:
+        """All servers, whether they run or not."""
         return self._servers(self._read())
 
     def up(self) -> None:
@@ -102,17 +128,18 @@ class Sandbox:
         self.directory.mkdir(exist_ok=True)
         with self._alone():
             state = self._read() or self._begin()
-            postgres, s3 = self._servers(state)
-            started: list[Server] = [server for server in (s3, postgres) if not server.running]
+            postgres, s3, web = self._servers(state)
+            started: list[Server] = [server for server in (s3, web, postgres) if not server.running]
             try:
                 # The S3 server needs a second to start; the shop is made meanwhile.
                 for server in started:
                     server.launch()
-                self._remember_ports(state, postgres, s3)
+                self._remember_ports(state, postgres, s3, web)
                 postgres.wait()
                 shop.create(postgres, state["shop"]["password"])
+                web.wait()
                 s3.wait()
-                self._remember_ports(state, postgres, s3)
+                self._remember_ports(state, postgres, s3, web)
             except BaseException:
                 for server in started:
                     server.stop()
@@ -125,22 +152,23 @@ class Sandbox:
                 for server in self.servers():
                     server.stop()
 
-    def _up(self) -> tuple[PostgresServer, S3Server, dict[str, Any]]:
+    def _up(self) -> tuple[PostgresServer, S3Server, WebServer, dict[str, Any]]:
         state = self._read()
-        postgres, s3 = self._servers(state)
-        if not (state and postgres.running and s3.running):
+        servers = self._servers(state)
+        if not (state and all(server.running for server in servers)):
             raise ConfigurationError("the sandbox is down", "Type: python -m ops.sandbox up")
-        return postgres, s3, state
+        return *servers, state
 
-    def _servers(self, state: dict[str, Any]) -> tuple[PostgresServer, S3Server]:
+    def _servers(self, state: dict[str, Any]) -> tuple[PostgresServer, S3Server, WebServer]:
         return (
             PostgresServer(self.directory / "postgres", **state.get("postgres", {})),
             S3Server(self.directory / "s3", self.bucket, **state.get("s3", {})),
+            WebServer(self.directory / "web", **state.get("web", {})),
         )
 
     def _begin(self) -> dict[str, Any]:
         """Passwords are written down before the servers are made with them, so that none can be lost."""
-        postgres, s3 = self._servers({})
+        postgres, s3, web = self._servers({})
         if postgres.data.exists():
             raise ConfigurationError(
                 f"{self._state_file} is gone, and with it the passwords of the data beside it",
@@ -149,14 +177,16 @@ class Sandbox:
         state = {
             "postgres": {"password": postgres.password},
             "s3": {"access_key": s3.access_key, "secret_key": s3.secret_key},
+            "web": {"password": web.password},
             "shop": {"password": secrets.token_urlsafe(24)},
         }
         self._write(state)
         return state
 
-    def _remember_ports(self, state: dict[str, Any], postgres: PostgresServer, s3: S3Server) -> None:
+    def _remember_ports(self, state: dict[str, Any], postgres: PostgresServer, s3: S3Server, web: WebServer) -> None:
         state["postgres"]["port"] = postgres.port
         state["s3"]["ports"] = s3.ports
+        state["web"]["ports"] = web.ports
         self._write(state)
 
     def _read(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 def test_status_exits_3_while_it_is_down(terminal) -> None:
     status = terminal.type("status")
-    assert (status.returncode, status.stdout) == (3, "PostgreSQL: down\nSeaweedFS: down\n")
+    assert (status.returncode, status.stdout) == (3, "PostgreSQL: down\nSeaweedFS: down\nsupervisord: down\n")
 
 
 def test_status_says_what_runs_and_where_and_no_secret(up) -> None:
