@@ -1,4 +1,4 @@
-"""Show the services: where each runs, which release serves since when, which it could go back to, whether it is healthy.
+"""Show the services: where each runs, which release serves since when, what it could go back to, and its health.
 
 pyinfra prod deploys/services.py
 """

@@ -1,6 +1,6 @@
 """Production: PostgreSQL on Neon, backups on Cloudflare R2."""
 
-from ops import R2, Drill, Environment, Postgres, Retention, secret
+from ops import R2, CloudRun, Drill, Environment, Postgres, Queues, Retention, Workers, secret
 
 environment = Environment(
     name="prod",
@@ -27,6 +27,29 @@ environment = Environment(
         on_protected=False,  # True: drill on production's own server after all
         jobs=2,
     ),
+    # What serves, in the order in which it is started. Systemd, Pm2, Docker, Nginx, Supervisor, Fly, Railway:
+    # docs/services.md shows each.
+    services=[
+        CloudRun(
+            name="api",
+            project="shop-prod",
+            region="us-east1",
+            service="shop-api",  # Cloud Run's name for it, when it is another
+            token=None,  # application default credentials, by google-auth; or secret("CLOUD_RUN_TOKEN")
+            health="https://api.shop.example.com/health",
+            within=120,  # seconds until what was started must be healthy
+            settle=5,  # seconds for which it must then stay so
+            requires=["DATABASE_URL"],  # secrets and settings that must be there; no value is ever read
+        ),
+        Workers(
+            name="edge",
+            account="0123456789abcdef0123456789abcdef",
+            script="shop-edge",
+            token=secret("CLOUDFLARE_API_TOKEN"),
+            health="https://shop.example.com/health",
+        ),
+    ],
+    queues=Queues(account="0123456789abcdef0123456789abcdef", token=secret("CLOUDFLARE_API_TOKEN")),
 )
 
 # Where data is moved from: this machine, or a host near the database, such as "backup-1.example.com"

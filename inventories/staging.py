@@ -1,6 +1,6 @@
 """Staging: the same shape as production, in parts instead of a URL, and with less to keep."""
 
-from ops import R2, Drill, Environment, Postgres, Retention, secret
+from ops import R2, Drill, Environment, Fly, Postgres, Railway, Retention, secret
 
 environment = Environment(
     name="staging",
@@ -20,6 +20,22 @@ environment = Environment(
     ),
     retention=Retention(newest=2, daily=7),
     drill=Drill(jobs=2),  # staging is not protected: a scratch database on its own server will do
+    services=[
+        Fly(
+            name="api",
+            app="shop-api-staging",
+            token=secret("FLY_API_TOKEN"),
+            health="https://api.staging.shop.example.com/health",
+        ),
+        Railway(
+            name="jobs",
+            project="00000000-0000-0000-0000-000000000000",
+            environment="00000000-0000-0000-0000-000000000000",
+            service="00000000-0000-0000-0000-000000000000",
+            token=secret("RAILWAY_TOKEN"),
+            project_token=True,  # a token of the project, not of an account
+        ),
+    ],
 )
 
 runner = environment.group("@local")

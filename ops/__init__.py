@@ -2,7 +2,7 @@
 
 from ops.environment import R2, S3, Directory, Drill, Environment, Postgres, Retention
 from ops.secrets import secret
-from ops.services import CloudRun, Docker, Fly, Nginx, Pm2, Railway, Supervisor, Systemd, Workers
+from ops.services import CloudRun, Docker, Fly, Nginx, Pm2, Queues, Railway, Supervisor, Systemd, Workers
 
 __version__ = "0.1.0"
 
@@ -18,6 +18,7 @@ __all__ = [
     "Nginx",
     "Pm2",
     "Postgres",
+    "Queues",
     "Railway",
     "Retention",
     "Supervisor",

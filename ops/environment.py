@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from ops.described import Described, Name
 from ops.errors import ConfigurationError
 from ops.secrets import Secret
-from ops.services import AnyService
+from ops.services import AnyService, Queues
 
 Prefix = Annotated[
     str,
@@ -263,6 +263,7 @@ class Environment(Described):
         retention: which backups stay.
         drill: where and how backups are proved.
         services: what serves, in the order in which it is started.
+        queues: the account on Cloudflare whose queues are paused and purged.
     """
 
     name: Name
@@ -272,6 +273,7 @@ class Environment(Described):
     retention: Retention = Retention()
     drill: Drill = Drill()
     services: tuple[AnyService, ...] = ()
+    queues: Queues | None = None
 
     @field_validator("services")
     @classmethod

@@ -14,8 +14,6 @@ from ops.services import Service
 
 LINES = 20
 """Of the log, shown of an instance that does not hold."""
-PAUSE = 0.25
-"""Seconds between two looks."""
 
 
 def restarted(service: Service, platform: Platform, shell: Shell | None, say: Callable[[str], None]) -> None:
@@ -78,7 +76,7 @@ def holds(
                 return instance
         elif now > deadline:
             raise _unhealthy(platform, name, wrong, f"is not healthy after {service.within:g} s", before)
-        time.sleep(PAUSE)
+        time.sleep(platform.pause)
 
 
 def _unhealthy(platform: Platform, name: str, wrong: str, what: str, before: datetime) -> ServiceUnhealthy:

@@ -7,26 +7,25 @@ import hashlib
 import json
 import socket
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec
 
 from pyinfra import host, inventory, state
-from pyinfra.api.command import PyinfraCommand, QuoteString, StringCommand
+from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.api.exceptions import NoGroupError
 from pyinfra.api.host import Host
-from pyinfra.api.state import State
 from pyinfra.connectors.local import LocalConnector
 
 from ops import output
 from ops.environment import Environment, root
 from ops.errors import ConfigurationError, OpsError, WorkerFailed
 from ops.secrets import revealed
+from ops.steps import Step, Steps, guarded
 from ops.worker import ANSWER, MARK
 
 P = ParamSpec("P")
-Steps = Generator[PyinfraCommand, None, None]
 
 
 def environment() -> Environment:
@@ -157,7 +156,7 @@ def package() -> list[Path]:
     return sorted(file for file in files if file.is_file())
 
 
-class Work(PyinfraCommand):
+class Work(Step):
     """A verb for the worker, as a command of pyinfra.
 
     Args:
@@ -167,53 +166,15 @@ class Work(PyinfraCommand):
     """
 
     def __init__(self, verb: str, words: str, **arguments: Any) -> None:
-        super().__init__()
-        self.verb = verb
-        self.words = words
-        self.arguments = arguments
-
-    def __repr__(self) -> str:
-        return self.words
-
-    def execute(self, state: State, host: Host, connector_arguments: Any) -> bool:
-        """Do it. A failure is one red line with a hint."""
-        host.log(self.words)
-        try:
-            ask(self.verb, show=True, **self.arguments)
-        except OpsError as error:
-            output.failure(host, error)
-            return False
-        return True
-
-
-class Failure(PyinfraCommand):
-    """A step that has failed already: it says so when its turn comes, so that ``_ignore_errors`` and ``_if`` hold."""
-
-    def __init__(self, error: OpsError) -> None:
-        super().__init__()
-        self.error = error
-
-    def __repr__(self) -> str:
-        return str(self.error)
-
-    def execute(self, state: State, host: Host, connector_arguments: Any) -> bool:
-        """Say it."""
-        output.failure(host, self.error)
-        return False
+        super().__init__(words, lambda: ask(verb, show=True, **arguments))
 
 
 def on_runner(step: Callable[P, Steps]) -> Callable[P, Steps]:
     """Let a step run on the runner only; what fails while it runs is that step's failure, not the end of the deploy."""
 
     @wraps(step)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> Steps:
-        output.install()
-        try:
-            if is_runner():
-                yield from step(*args, **kwargs)
-        except OpsError as error:
-            if not state.is_executing:
-                raise
-            yield Failure(error)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> Steps:
+        if is_runner():
+            yield from step(*args, **kwargs)
 
-    return guarded
+    return guarded(inner)

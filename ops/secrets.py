@@ -69,6 +69,8 @@ def revealed(part: Any) -> Any:
         return part.reveal()
     if isinstance(part, BaseModel):
         return {name: revealed(value) for name, value in part if value is not None}
+    if isinstance(part, list | tuple):
+        return [revealed(each) for each in part]
     return part
 
 

@@ -13,6 +13,7 @@ AbsolutePath = Annotated[str, Field(pattern=r"^/.*$", description="an absolute p
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:-]*$", description="letters, digits, and . _ @ : -")]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s]+$", description="a URL: http://… or https://…")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Account = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits")]
 
 
 class Service(Described):
@@ -109,12 +110,21 @@ class Nginx(OnHosts):
     Args:
         configuration: the main file.
         versions: the directory that holds ``releases/<id>``, each a version of the file, and ``served.log``.
+        pid: the file that the configuration names after ``pid``.
+        error_log: the one of the whole server, in which nginx says why a reload did not take.
+        maintenance: the directory that holds ``server.conf``, to be included by the server blocks that can be put
+            into maintenance; the path of ``health`` stays open.
+        retry_after: seconds after which clients are told to come back during maintenance.
         command: nginx, where it is not in PATH.
     """
 
     kind: Literal["nginx"] = "nginx"
     configuration: AbsolutePath = "/etc/nginx/nginx.conf"
     versions: AbsolutePath = "/etc/nginx/versions"
+    pid: AbsolutePath = "/run/nginx.pid"
+    error_log: AbsolutePath = "/var/log/nginx/error.log"
+    maintenance: AbsolutePath = "/etc/nginx/maintenance"
+    retry_after: Annotated[int, Field(ge=1)] = 300
     command: str = "nginx"
 
 
@@ -161,6 +171,7 @@ class CloudRun(Service):
         service: Cloud Run's name for it; none: the service's name.
         token: an access token; None: application default credentials, by google-auth.
         api: base URL.
+        logging: base URL of Cloud Logging, where its log is.
     """
 
     kind: Literal["cloudrun"] = "cloudrun"
@@ -169,6 +180,7 @@ class CloudRun(Service):
     service: Id | None = None
     token: Secret | None = None
     api: Url = "https://run.googleapis.com/v2"
+    logging: Url = "https://logging.googleapis.com/v2"
 
 
 class Workers(Service):
@@ -182,8 +194,22 @@ class Workers(Service):
     """
 
     kind: Literal["workers"] = "workers"
-    account: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits")]
+    account: Account
     script: Id | None = None
+    token: Secret
+    api: Url = "https://api.cloudflare.com/client/v4"
+
+
+class Queues(Described):
+    """The queues of an account on Cloudflare.
+
+    Args:
+        account: id of the account, 32 hexadecimal digits.
+        token: an API token.
+        api: base URL.
+    """
+
+    account: Account
     token: Secret
     api: Url = "https://api.cloudflare.com/client/v4"
 

@@ -8,30 +8,53 @@ from contextlib import contextmanager
 
 
 class Turns:
-    """Lets so many work at once, in the order in which they come, until one fails.
+    """Lets so many work at once, in the order of their rank, until one fails.
 
     Args:
-        at_once: how many hosts.
+        at_once: how many.
     """
 
     def __init__(self, at_once: int) -> None:
-        self._free = threading.Semaphore(at_once)
+        self._at_once = at_once
+        self._changed = threading.Condition()
+        self._queue: list[tuple[int, str]] = []
         self.failed = ""
-        """Where it failed first; empty while it has not."""
+        """Who failed first; empty while nobody has."""
+
+    @contextmanager
+    def queued(self, who: str, rank: int) -> Iterator[None]:
+        """Be in the queue, until it is known that there is nothing to do, or it is done.
+
+        Args:
+            who: in words; no two alike.
+            rank: the lower, the sooner.
+        """
+        with self._changed:
+            self._queue.append((rank, who))
+            self._queue.sort()
+        try:
+            yield
+        finally:
+            self._leave(who)
 
     @contextmanager
     def one(self, who: str) -> Iterator[bool]:
-        """Wait for a turn; False when there is none any more. What is raised in it is the failure.
+        """Wait for the turn; False when there is none any more. What is raised in it is the failure.
 
         Args:
-            who: is at work, in words.
+            who: is in the queue.
         """
-        with self._free:
-            if self.failed:
-                yield False
-                return
-            try:
-                yield True
-            except BaseException:
-                self.failed = self.failed or who
-                raise
+        try:
+            with self._changed:
+                self._changed.wait_for(lambda: self.failed or who in [one for _, one in self._queue[: self._at_once]])
+            yield not self.failed
+        except BaseException:
+            self.failed = self.failed or who
+            raise
+        finally:
+            self._leave(who)
+
+    def _leave(self, who: str) -> None:
+        with self._changed:
+            self._queue = [place for place in self._queue if place[1] != who]
+            self._changed.notify_all()

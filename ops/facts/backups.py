@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.facts.worker import WorkerFact
+from ops.facts.asked import WorkerFact
 
 
 class Backups(WorkerFact):

@@ -11,7 +11,8 @@ from ops import clock, output, runner
 from ops.environment import Environment
 from ops.errors import BackupMissing
 from ops.facts.backups import Backups
-from ops.runner import Steps, on_runner
+from ops.runner import on_runner
+from ops.steps import Steps, plan
 
 
 @operation()
@@ -36,7 +37,7 @@ def take(max_age: str | int | float | None = None) -> Steps:
         output.say(f"No backup needed: {newest['id']} is {clock.age(newest['age'])} old, allowed are {max_age}")
         return
     words = f"Take a backup of {here.name}/{here.database.name()} into {known['location']}"
-    _plan(f"{words} ({_why_take(newest)})")
+    plan(f"{words} ({_why_take(newest)})")
     yield runner.Work("dump", words, max_age=seconds)
 
 
@@ -92,7 +93,7 @@ def drill(backup: str | None = None, max_age: str | int | float | None = None) -
             output.say(f"But {failed['id']}, which is newer, is {failed['state']}: {failed['problems'][0]}")
         return
     words = f"Prove the backup {chosen['id']} by a restore into a scratch database on {_server(here)}"
-    _plan(words)
+    plan(words)
     yield runner.Work("drill", words, backup=chosen["id"] if backup else None, max_age=seconds)
 
 
@@ -114,7 +115,7 @@ def prune() -> Steps:
         output.say(f"Nothing to prune: {_counted(known['backups'])}, and the rules keep every one")
         return
     for backup in going:
-        _plan(f"Remove {backup['id']} ({_megabytes(backup)}): {backup['why']}")
+        plan(f"Remove {backup['id']} ({_megabytes(backup)}): {backup['why']}")
     yield runner.Work("prune", f"Remove {len(going)} of {_counted(known['backups'])}")
 
 
@@ -136,12 +137,6 @@ def show() -> Steps:
     known = host.get_fact(Backups)
     output.table(render(f"{here.name}/{here.database.name()} in {known['location']}", known))
     yield from ()
-
-
-def _plan(words: str) -> None:
-    """Say in the plan what will be done; once it is being done, the command says it."""
-    if not state.is_executing:
-        output.say(f"Would: {words[0].lower()}{words[1:]}")
 
 
 def _newest(known: dict[str, Any]) -> dict[str, Any] | None:

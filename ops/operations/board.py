@@ -83,8 +83,10 @@ class Board:
         from rich.table import Table
 
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for heading in ("service", "where", "release", "serving since", "previous", "health"):
-            table.add_column(heading, no_wrap=True, overflow="ellipsis")
+        for heading, most in (("service", 20), ("where", 24), ("release", 28), ("serving since", 27), ("health", 18)):
+            table.add_column(heading, no_wrap=True, overflow="ellipsis", max_width=most)
+        # What gives way on a narrow terminal is the past.
+        table.add_column("previous", overflow="fold")
         rows = sorted(self._rows, key=lambda row: (order.index(row.service), row.place))
         for row in rows:
             table.add_row(row.service, row.place, *_cells(row))
@@ -100,7 +102,7 @@ class Board:
 def _cells(row: Row) -> tuple[str, str, str, str]:
     status = row.status
     if status is None:
-        return "?", "?", "", "unknown"
+        return "?", "?", "unknown", ""
     sick = {problem.split(" ")[0] for problem in row.problems}
     well = sum(instance.name not in sick for instance in status.instances)
     health = f"{well} of {len(status.instances)} healthy"
@@ -110,4 +112,9 @@ def _cells(row: Row) -> tuple[str, str, str, str]:
     if status.since:
         age = (datetime.now(UTC) - status.since).total_seconds()
         since = f"{status.since:%Y-%m-%d %H:%M}Z, {clock.age(max(0.0, age))}"
-    return status.release or "", since, ", ".join(row.previous), health
+    return _short(status.release or ""), since, health, ", ".join(map(_short, row.previous))
+
+
+def _short(release: str) -> str:
+    """Of an image only what differs from release to release."""
+    return release.rpartition("/")[2]

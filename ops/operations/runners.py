@@ -15,7 +15,8 @@ from pyinfra.facts.server import Home
 from ops import output, runner
 from ops.environment import root
 from ops.facts.runners import Installed
-from ops.runner import Steps, on_runner
+from ops.runner import on_runner
+from ops.steps import Steps
 
 
 @operation()

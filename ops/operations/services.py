@@ -2,59 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
-from functools import wraps
-from typing import Any, ParamSpec
 
 from pyinfra import host, inventory, state
-from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.exceptions import NoGroupError
-from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
-from pyinfra.api.state import State as Run
 
 from ops import output, roll, runner
-from ops.errors import ConfigurationError, OpsError, ReleaseMissing, ServiceError, ServiceMissing, ServiceUnhealthy
+from ops.errors import ConfigurationError, ReleaseMissing, ServiceError, ServiceMissing, ServiceUnhealthy
 from ops.hosts import HostShell
 from ops.operations import board
 from ops.platforms import Platform, State, open_platform
-from ops.runner import Failure, Steps
 from ops.services import OnHosts, Service
+from ops.steps import Step, Steps, guarded, plan
 from ops.turns import Turns
 
-P = ParamSpec("P")
 _board = board.Board()
 _turns: dict[int, Turns] = {}
-
-
-class Step(PyinfraCommand):
-    """Something to be done from here, which is a failure in one red line when it fails.
-
-    Args:
-        words: what it will do.
-        do: does it.
-    """
-
-    def __init__(self, words: str, do: Callable[[], None]) -> None:
-        super().__init__()
-        self.words = words
-        self.do = do
-
-    def __repr__(self) -> str:
-        return self.words
-
-    def execute(self, state: Run, host: Host, connector_arguments: Any) -> bool:
-        """Do it."""
-        host.log(self.words)
-        try:
-            self.do()
-        except OpsError as error:
-            for line in getattr(error, "log", ()):
-                host.log(f"| {line}")
-            output.failure(host, error)
-            return False
-        return True
 
 
 def names(service: str | None = None) -> list[str]:
@@ -76,24 +42,8 @@ def names(service: str | None = None) -> list[str]:
     return [service]
 
 
-def _guarded(step: Callable[P, Steps]) -> Callable[P, Steps]:
-    """What fails before anything is done ends the deploy; what fails while it is done is that step's failure."""
-
-    @wraps(step)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> Steps:
-        output.install()
-        try:
-            yield from step(*args, **kwargs)
-        except OpsError as error:
-            if not state.is_executing:
-                raise
-            yield Failure(error)
-
-    return guarded
-
-
 @operation()
-@_guarded
+@guarded
 def look() -> Steps:
     """
     Ask every service on every host what serves, since when, and whether it is healthy; for ``show``. Never a change.
@@ -108,7 +58,7 @@ def look() -> Steps:
 
 
 @operation()
-@_guarded
+@guarded
 def show() -> Steps:
     """
     Print what ``look`` has found, as a table. Never a change; a failure when some service could not be asked.
@@ -131,7 +81,7 @@ def show() -> Steps:
 
 
 @operation()
-@_guarded
+@guarded
 def restart(service: str, batch: int | str = 1) -> Steps:
     """
     Restart a service, instance after instance, each of which must be healthy before the next is touched. The first that
@@ -146,31 +96,29 @@ def restart(service: str, batch: int | str = 1) -> Steps:
 
         services.restart(name="Restart the service", service="api", batch=2)
     """
-    turns = _turns_of(batch)
-    found = _mine(service)
-    if found is None:
-        return
-    described, platform, shell = found
-    status = platform.status()
-    instances = ", ".join(instance.name for instance in status.instances)
-    words = f"Restart {service}: {instances}{f' (release {status.release})' if status.release else ''}"
-    _plan(words)
-
-    def do() -> None:
-        roll.restarted(described, platform, shell, host.log)
-
-    yield Step(words, lambda: _in_turn(turns, service, do))
+    with _place(service, _turns_of(batch)) as turns:
+        found = mine(service)
+        if found is None:
+            return
+        described, platform, shell = found
+        status = platform.status()
+        instances = ", ".join(instance.name for instance in status.instances)
+        words = f"Restart {service}: {instances}{f' (release {status.release})' if status.release else ''}"
+        plan(words)
+        yield Step(
+            words, lambda: _in_turn(turns, service, lambda: roll.restarted(described, platform, shell, host.log))
+        )
 
 
 @operation()
-@_guarded
+@guarded
 def stop(service: str) -> Steps:
     """
     Stop a service on all its hosts. No change where it is stopped.
 
     + service: its name
     """
-    found = _mine(service)
+    found = mine(service)
     if found is None:
         return
     _, platform, _ = found
@@ -179,7 +127,7 @@ def stop(service: str) -> Steps:
         output.say(f"{service} is stopped already")
         return
     words = f"Stop {service}: {', '.join(running)}"
-    _plan(words)
+    plan(words)
 
     def do() -> None:
         for instance in running:
@@ -192,15 +140,14 @@ def stop(service: str) -> Steps:
 
 
 @operation()
-@_guarded
+@guarded
 def start(service: str) -> Steps:
     """
     Start a service on all its hosts, and wait until it is healthy. No change where it runs.
 
     + service: its name
     """
-    turns = _turns_of(len(inventory))
-    found = _mine(service)
+    found = mine(service)
     if found is None:
         return
     described, platform, shell = found
@@ -209,16 +156,12 @@ def start(service: str) -> Steps:
         output.say(f"{service} runs already")
         return
     words = f"Start {service}: {', '.join(down)}"
-    _plan(words)
-
-    def do() -> None:
-        roll.started(described, platform, shell, host.log)
-
-    yield Step(words, lambda: _in_turn(turns, service, do))
+    plan(words)
+    yield Step(words, lambda: roll.started(described, platform, shell, host.log))
 
 
 @operation()
-@_guarded
+@guarded
 def activate(service: str, release: str, batch: int | str = 1) -> Steps:
     """
     Let another release serve, host after host, health-gated as a restart. No change where it serves.
@@ -229,32 +172,32 @@ def activate(service: str, release: str, batch: int | str = 1) -> Steps:
     + release: the platform's own name for it
     + batch: on how many hosts at once
     """
-    turns = _turns_of(batch)
-    found = _mine(service)
-    if found is None:
-        return
-    described, platform, shell = found
-    known = [one.id for one in platform.releases()]
-    if release not in known:
-        raise ReleaseMissing(
-            f"{host.name} has no release {release} of {service}", f"There are: {', '.join(known[:5]) or 'none'}"
-        )
-    status = platform.status()
-    if status.release == release and all(one.release in (None, release) for one in status.instances):
-        output.say(f"{service} is on release {release} already")
-        return
-    words = f"Activate release {release} of {service} (now {status.release or 'unknown'})"
-    _plan(words)
+    with _place(service, _turns_of(batch)) as turns:
+        found = mine(service)
+        if found is None:
+            return
+        described, platform, shell = found
+        known = [one.id for one in platform.releases()]
+        if release not in known:
+            raise ReleaseMissing(
+                f"{host.name} has no release {release} of {service}", f"There are: {', '.join(known[:5]) or 'none'}"
+            )
+        status = platform.status()
+        if status.release == release and all(one.release in (None, release) for one in status.instances):
+            output.say(f"{service} is on release {release} already")
+            return
+        words = f"Activate release {release} of {service} (now {status.release or 'unknown'})"
+        plan(words)
 
-    def do() -> None:
-        platform.activate(release)
-        if platform.rolls:
-            roll.restarted(described, platform, shell, host.log)
+        def do() -> None:
+            platform.activate(release)
+            if platform.rolls:
+                roll.restarted(described, platform, shell, host.log)
 
-    yield Step(words, lambda: _in_turn(turns, service, do))
+        yield Step(words, lambda: _in_turn(turns, service, do))
 
 
-def _mine(service: str) -> tuple[Service, Platform, HostShell | None] | None:
+def mine(service: str) -> tuple[Service, Platform, HostShell | None] | None:
     """The service as far as the host at hand is concerned with it; None when it is not."""
     (name,) = names(service)
     described: Service = next(one for one in runner.environment().services if one.name == name)
@@ -293,13 +236,19 @@ def _turns_of(batch: int | str) -> Turns:
     return _turns.setdefault(at_once, Turns(at_once))
 
 
-def _in_turn(turns: Turns, service: str, do: Callable[[], None]) -> None:
-    with turns.one(f"{service} on {host.name}") as there_is_one:
-        if not there_is_one:
-            raise ServiceUnhealthy(f"{service} on {host.name} was left as it is, because {turns.failed} failed", "")
-        do()
-
-
-def _plan(words: str) -> None:
+@contextmanager
+def _place(service: str, turns: Turns) -> Iterator[Turns]:
+    """A place in the queue, in the inventory's order: taken before the host is asked anything, so none is too late."""
     if not state.is_executing:
-        output.say(f"Would: {words[0].lower()}{words[1:]}")
+        yield turns
+        return
+    with turns.queued(f"{service} on {host.name}", list(inventory).index(host)):
+        yield turns
+
+
+def _in_turn(turns: Turns, service: str, do: Callable[[], None]) -> None:
+    who = f"{service} on {host.name}"
+    with turns.one(who) as there_is_one:
+        if not there_is_one:
+            raise ServiceUnhealthy(f"{who} was left as it is, because {turns.failed} failed", "")
+        do()

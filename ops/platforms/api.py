@@ -44,7 +44,7 @@ class Api:
         self._session.mount("https://", adapter)
 
     def ask(self, method: str, path: str, *, json: Any = None, params: dict[str, str] | None = None,
-            headers: dict[str, str] | None = None) -> Any:  # fmt: skip
+            headers: dict[str, str] | None = None, reads: bool = False) -> Any:  # fmt: skip
         """Send a request; what was answered, parsed.
 
         A GET is tried again on whatever may pass. Anything else only when it was surely not carried out: no
@@ -56,6 +56,7 @@ class Api:
             json: the body.
             params: of the query.
             headers: of this request alone.
+            reads: it changes nothing although it is no GET, as a query of GraphQL.
 
         Raises:
             PlatformUnreachable: no answer, or none in JSON.
@@ -65,7 +66,7 @@ class Api:
         """
         url = f"{self._base}/{path.lstrip('/')}" if path else self._base
         adapter = self._session.get_adapter(url)
-        adapter.max_retries = _READS if method == "GET" else _WRITES  # type: ignore[attr-defined]
+        adapter.max_retries = _READS if reads or method == "GET" else _WRITES  # type: ignore[attr-defined]
         try:
             response = self._session.request(
                 method, url, json=json, params=params, headers=headers, timeout=TIMEOUT, allow_redirects=False

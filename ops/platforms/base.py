@@ -132,6 +132,9 @@ class Platform(ABC):
     def missing(self, names: list[str]) -> list[str]:
         """Those of the names for which the service is given no secret or setting. No value is read or shown."""
 
+    pause = 0.25
+    """Seconds between two looks at the status while it is waited for; more where an API counts its requests."""
+
     @property
     def rolls(self) -> bool:
         """Whether ``activate`` only names the release, and each instance must be restarted to serve it."""

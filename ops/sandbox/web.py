@@ -16,7 +16,7 @@ import threading
 import time
 from pathlib import Path
 
-RELEASE = Path("release.txt").read_text().strip()
+RELEASE = Path("release.txt")
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -24,7 +24,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """The release."""
-        body = RELEASE.encode()
+        body = self.server.release.encode()  # type: ignore[attr-defined]
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -39,15 +39,18 @@ class Server(http.server.ThreadingHTTPServer):
 
     daemon_threads = False
     request_queue_size = 128
+    release = ""
 
 
 def main() -> None:
     """Serve until told to end."""
     port = int(sys.argv[1])
-    print(f"release {RELEASE} on port {port}, process {os.getpid()}", flush=True)  # noqa: T201
+    release = RELEASE.read_text().strip()
+    print(f"release {release} on port {port}, process {os.getpid()}", flush=True)  # noqa: T201
     if len(sys.argv) > 2 and Path(sys.argv[2]).exists():
         threading.Timer(0.5, _die).start()
     server = Server(("127.0.0.1", port), Handler)
+    server.release = release
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
     server.serve_forever(poll_interval=0.05)

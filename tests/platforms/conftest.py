@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stage import Stage
+from stage import Stage, loaded
 
-STAGES = sorted(path.stem for path in (Path(__file__).parent / "stages").glob("*.py"))
+REAL = ("docker", "pm2", "supervisor", "systemd")
+"""Those whose processes really start and stop, which takes long."""
+STAGES = [
+    pytest.param(path.stem, marks=[pytest.mark.slow] if path.stem in REAL else [])
+    for path in sorted((Path(__file__).parent / "stages").glob("*.py"))
+]
 
 
 @pytest.fixture(params=STAGES)
@@ -19,14 +22,3 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     module = loaded(request.param)
     with module.staged(tmp_path_factory, request) as staged:
         yield staged
-
-
-def loaded(kind: str):
-    """The module that builds a platform's stage."""
-    name = f"stage_of_{kind}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "stages" / f"{kind}.py")
-        assert spec and spec.loader
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
 
 from ops.platforms import Platform
 from ops.platforms.shell import Shell
@@ -17,6 +21,8 @@ class Stage(ABC):
 
     service: Service
     shell: Shell | None = None
+    stops: bool = True
+    """Whether the platform can stop a service at all."""
     releases: tuple[str, str, str] = ("one", "two", "three")
     """What the platform itself calls them."""
 
@@ -44,3 +50,14 @@ class Stage(ABC):
     @abstractmethod
     def writes(self) -> object:
         """Anything that is equal before and after when nothing was changed meanwhile."""
+
+
+def loaded(kind: str) -> Any:
+    """The module that builds a platform's stage."""
+    name = f"stage_of_{kind}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "stages" / f"{kind}.py")
+        assert spec and spec.loader
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]

@@ -15,11 +15,11 @@ import pytest
 from stage import Stage
 from subshell import Subshell
 
-from ops.platforms import Platform, open_platform
-from ops.sandbox import ports
+from ops.platforms import Platform, State, open_platform
+from ops.sandbox import ports, web
 from ops.services import Supervisor
 
-WEB = Path(__file__).parents[1] / "web.py"
+WEB = Path(web.__file__)
 SERVED = ["2026-01-01T00:00:00Z one", "2026-02-01T00:00:00Z two", "2026-03-01T00:00:00Z three"]
 
 
@@ -104,7 +104,7 @@ def staged(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             try:
-                if stage.serving():
+                if stage.serving() and stage.platform.status().state is State.RUNNING:
                     break
             except OSError:
                 time.sleep(0.05)

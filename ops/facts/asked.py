@@ -1,4 +1,4 @@
-"""Facts that the worker on the runner tells."""
+"""Facts that are asked for by our own code, because a plain fact can send nothing on standard input and no request."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from ops import output, runner
 from ops.errors import OpsError
 
 
-class WorkerFact(FactBase[dict[str, Any]]):
-    """A fact whose question goes to the worker on standard input, where a plain fact can send nothing."""
+class Asked(FactBase[dict[str, Any]]):
+    """A fact whose answer is got by ``ask``."""
 
     abstract = True
-    verb: str
+
+    def ask(self) -> dict[str, Any]:
+        """The answer."""
+        raise NotImplementedError
 
     @override
     def check_preconditions(self, state: State, host: Host) -> str | None:
         """Ask here, because this is the one place that pyinfra gives a fact to talk to its host by itself."""
         try:
-            self._answer = runner.ask(self.verb)
+            self._answer = self.ask()
         except OpsError as error:
             if not host.in_op:  # ``pyinfra … fact`` would swallow it
                 output.failure(host, error)
@@ -38,3 +41,14 @@ class WorkerFact(FactBase[dict[str, Any]]):
     @override
     def process(self, output: list[str]) -> dict[str, Any]:
         return self._answer
+
+
+class WorkerFact(Asked):
+    """A fact that the worker on the runner tells."""
+
+    abstract = True
+    verb: str
+
+    @override
+    def ask(self) -> dict[str, Any]:
+        return runner.ask(self.verb)

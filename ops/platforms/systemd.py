@@ -1,0 +1,144 @@
+"""Units of systemd, by ``systemctl`` and ``journalctl``."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from shlex import quote
+
+from ops.errors import ServiceError, ServiceMissing
+from ops.platforms import processes, settings
+from ops.platforms.base import Instance, Platform, Release, State, Status
+from ops.platforms.directories import Directories
+from ops.platforms.shell import Ran, Shell, must
+from ops.services import Systemd
+
+_STATES = {
+    "active": State.RUNNING,
+    "reloading": State.RUNNING,
+    "refreshing": State.RUNNING,
+    "activating": State.STARTING,
+    "deactivating": State.STOPPED,
+    "inactive": State.STOPPED,
+    "failed": State.FAILED,
+    "maintenance": State.FAILED,
+}
+_PROPERTIES = "LoadState,ActiveState,SubState,MainPID,ExecMainStartTimestamp"
+_PATIENCE = 200
+"""Seconds for a stop and a start: systemd itself allows 90 for each, if the unit says nothing else."""
+
+
+class SystemdPlatform(Platform):
+    """A service under systemd on one host.
+
+    Args:
+        service: its description.
+        shell: on the host.
+    """
+
+    def __init__(self, service: Systemd, shell: Shell) -> None:
+        self._service = service
+        self._shell = shell
+        self._units = service.units or (service.name,)
+        self._directories = Directories(shell, service.releases) if service.releases else None
+
+    def status(self) -> Status:
+        """See ``Platform``."""
+        # systemd before 247 knows no --timestamp; then whole seconds have to do.
+        show = f"systemctl show -p {_PROPERTIES} {{}} -- {' '.join(map(quote, self._units))}"
+        script = (
+            "export LC_ALL=C TZ=UTC\n"
+            f"shown=$({show.format('--timestamp=us+utc')} 2>/dev/null || {show.format('')})\n"
+            f'echo "$shown"; echo\n{processes.SCRIPT}'
+            'began $(echo "$shown" | sed -n "s/^MainPID=//p")\n'
+        )
+        if self._directories:
+            script += f"( {self._directories.script()} )\n"
+        ran = self._shell.run(script)
+        # A unit's answer does not repeat the name that was asked for: it may be an alias. The order is the same.
+        shown = [dict(re.findall(r"^(\w+)=(.*)$", block, re.MULTILINE)) for block in ran.out.split("\n\n")]
+        shown = [properties for properties in shown if "LoadState" in properties]
+        if len(shown) != len(self._units):
+            raise ServiceError(f"{self._shell.host}: systemd does not answer: {ran.said}", "Does systemd run there?")
+        began = processes.read(ran.out)
+        instances = tuple(
+            self._instance(unit, properties, began) for unit, properties in zip(self._units, shown, strict=True)
+        )
+        if self._directories is None:
+            return Status(instances)
+        current = self._directories.read(ran.out).current
+        return Status(instances, current.id if current else None, current.served if current else None)
+
+    def _instance(self, unit: str, shown: dict[str, str], began: dict[int, processes.Process]) -> Instance:
+        if shown["LoadState"] == "not-found":
+            raise self._missing(unit)
+        state = _STATES.get(shown["ActiveState"], State.FAILED)
+        if shown["SubState"].startswith("auto-restart"):
+            state = State.FAILED  # it died, and systemd waits before it tries once more
+        if state not in (State.RUNNING, State.STARTING):
+            return Instance(unit, state)
+        process = began.get(int(shown.get("MainPID", 0)))
+        release = self._directories.holding(process.directory) if self._directories and process else None
+        return Instance(unit, state, _time(shown.get("ExecMainStartTimestamp", "")), release)
+
+    def _missing(self, unit: str) -> ServiceMissing:
+        return ServiceMissing(f"{self._shell.host}: systemd has no unit {unit}", "Look at units= in the inventory")
+
+    def releases(self) -> list[Release]:
+        """See ``Platform``."""
+        return self._directories.ask().releases if self._directories else []
+
+    def restart(self, instance: str) -> None:
+        """See ``Platform``."""
+        self._do("restart", instance)
+
+    def start(self, instance: str) -> None:
+        """See ``Platform``."""
+        self._do("start", instance)
+
+    def stop(self, instance: str) -> None:
+        """See ``Platform``."""
+        self._do("stop", instance)
+
+    def _do(self, verb: str, unit: str) -> None:
+        """Whether what was started holds is seen by who looks afterwards: a job that failed is no failure here."""
+        script = f"export LC_ALL=C\nsystemctl --no-ask-password {verb} -- {quote(unit)}"
+        if verb != "stop":
+            # What was started too often before is not started at all until that is forgotten.
+            script = f"systemctl --no-ask-password reset-failed -- {quote(unit)} 2>/dev/null\n{script}"
+        ran = self._shell.run(script, timeout=_PATIENCE)
+        if ran.code == 0 or re.search(r"^(Job for|A dependency job for) ", ran.err, re.MULTILINE):
+            return
+        if re.search(r"not found\.$|not loaded\.$", ran.err, re.MULTILINE):
+            raise self._missing(unit)
+        raise ServiceError(f"{self._shell.host}: {unit} could not be told to {verb}: {_first(ran)}",
+                           "May the user that connects do this? Connect as root, or with sudo")  # fmt: skip
+
+    def activate(self, release: str) -> bool:
+        """See ``Platform``."""
+        if self._directories is None:
+            raise ServiceError(f"{self._service.name} has no releases", "Write releases=… in the inventory")
+        return self._directories.activate(release)
+
+    def logs(self, since: datetime | None = None, lines: int = 100) -> list[str]:
+        """See ``Platform``."""
+        units = " ".join(f"-u {quote(unit)}" for unit in self._units)
+        after = f" --since=@{since.timestamp():.6f}" if since else ""
+        script = f"TZ=UTC journalctl --quiet --no-pager -o short-iso -n {lines}{after} {units}"
+        printed = must(self._shell, script, "the journal cannot be read", "May the user that connects read it?")
+        return printed.splitlines()
+
+    def missing(self, names: list[str]) -> list[str]:
+        """See ``Platform``."""
+        return settings.missing(self._shell, self._service, names)
+
+
+def _time(shown: str) -> datetime | None:
+    """A time as systemctl shows it: ``Sat 2026-11-21 18:52:30.123456 UTC``; None for ``n/a`` and nothing."""
+    found = re.search(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?) UTC", shown)
+    return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else None
+
+
+def _first(ran: Ran) -> str:
+    """The line that tells what is wrong: those after it send the reader to other commands."""
+    return next((line.strip() for line in ran.err.splitlines() if line.strip()), ran.said)

@@ -1,0 +1,85 @@
+"""What operations yield, beside pyinfra's own commands: things done from here, each a failure in one red line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from functools import wraps
+from typing import Any, ParamSpec
+
+from pyinfra import state
+from pyinfra.api.command import PyinfraCommand
+from pyinfra.api.host import Host
+from pyinfra.api.state import State
+
+from ops import output
+from ops.errors import OpsError
+
+P = ParamSpec("P")
+Steps = Generator[PyinfraCommand, None, None]
+
+
+class Step(PyinfraCommand):
+    """Something to be done from here.
+
+    Args:
+        words: what it will do, for the plan and for the log.
+        do: does it.
+    """
+
+    def __init__(self, words: str, do: Callable[[], object]) -> None:
+        super().__init__()
+        self.words = words
+        self.do = do
+
+    def __repr__(self) -> str:
+        return self.words
+
+    def execute(self, state: State, host: Host, connector_arguments: Any) -> bool:
+        """Do it. A failure is one red line with a hint, below the log that it brings along."""
+        host.log(self.words)
+        try:
+            self.do()
+        except OpsError as error:
+            for line in getattr(error, "log", ()):
+                host.log(f"| {line}")
+            output.failure(host, error)
+            return False
+        return True
+
+
+class Failure(PyinfraCommand):
+    """A step that has failed already: it says so when its turn comes, so that ``_ignore_errors`` and ``_if`` hold."""
+
+    def __init__(self, error: OpsError) -> None:
+        super().__init__()
+        self.error = error
+
+    def __repr__(self) -> str:
+        return str(self.error)
+
+    def execute(self, state: State, host: Host, connector_arguments: Any) -> bool:
+        """Say it."""
+        output.failure(host, self.error)
+        return False
+
+
+def guarded(step: Callable[P, Steps]) -> Callable[P, Steps]:
+    """What fails before anything is done ends the deploy; what fails while it is done is that step's failure."""
+
+    @wraps(step)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> Steps:
+        output.install()
+        try:
+            yield from step(*args, **kwargs)
+        except OpsError as error:
+            if not state.is_executing:
+                raise
+            yield Failure(error)
+
+    return inner
+
+
+def plan(words: str) -> None:
+    """Say in the plan what will be done; once it is being done, the command says it."""
+    if not state.is_executing:
+        output.say(f"Would: {words[0].lower()}{words[1:]}")

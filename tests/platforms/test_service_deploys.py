@@ -1,0 +1,117 @@
+"""The deploys and operations on services as typed, where the service is an nginx or on a cloud."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from pyinfra_command import CommandLine, failed, succeeded
+from stage import Stage, loaded
+from standins.cloudflare import ACCOUNT, BASE, TOKEN, CloudflareApi, now_ms
+
+from ops import Directory, Environment, Postgres, Queues
+from ops.secrets import Secret
+
+
+def environment(*services, queues: Queues | None = None) -> Environment:
+    nowhere = Postgres(host="127.0.0.1", database="none")
+    return Environment(
+        name="test", database=nowhere, store=Directory(path="/nowhere"), services=services, queues=queues
+    )
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> CommandLine:
+    return CommandLine(tmp_path)
+
+
+@pytest.fixture
+def staged(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Stage]]:
+    """Sets up a platform's stage."""
+    with ExitStack() as stack:
+        yield lambda kind: stack.enter_context(loaded(kind).staged(tmp_path_factory, request))
+
+
+def changes(printed: str) -> int:
+    totals = json.loads(printed)["results"]["totals"]
+    assert totals["error"] == 0
+    return int(totals["success"])
+
+
+def test_maintenance_is_turned_on_and_off_once(staged, line: CommandLine) -> None:
+    nginx = staged("nginx")
+    line.describe(environment(nginx.service), runner=["@local"], edge=["@local"])
+    said = failed(line.run("deploys/maintenance.py", "--data", "mode=on"))
+    assert "Put this line first into the server block: include" in said
+    text = nginx.configuration.read_text()
+    include = f"include {nginx.place}/maintenance/server.conf;"
+    nginx.configuration.write_text(text.replace("server {", f"server {{\n  {include}", 1))
+    nginx.platform.restart("nginx")
+    dry = line.run("--dry", "deploys/maintenance.py", "--data", "mode=on", yes=False)
+    assert "Would: turn maintenance of web on" in succeeded(dry)
+    assert nginx.serving() == ["three"]
+    for mode in ("on", "off"):
+        typed = ("--json", "deploys/maintenance.py", "--data", f"mode={mode}")
+        assert changes(line.run(*typed).stdout) == 1
+        assert changes(line.run(*typed).stdout) == 0
+    assert nginx.serving() == ["three"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "it is not said whether maintenance is to be on or off. Write --data mode=on, or --data mode=off"),
+        (["--data", "mode=maybe"], "mode=maybe is neither on nor off"),
+        (["--data", "mode=on", "--data", "service=nothing"], "there is no service nothing in test"),
+    ],
+)
+def test_a_mode_that_cannot_be_meant_is_one_line(staged, line: CommandLine, words: list[str], said: str) -> None:
+    nginx = staged("nginx")
+    line.describe(environment(nginx.service), runner=["@local"], edge=["@local"])
+    assert said in failed(line.run("deploys/maintenance.py", *words))
+
+
+@pytest.mark.parametrize("kind", ["fly", "railway", "cloudrun"])
+def test_a_service_on_a_cloud_is_shown_restarted_stopped_and_started(staged, line: CommandLine, kind: str) -> None:
+    stage = staged(kind)
+    line.describe(environment(stage.service), runner=["@local"])
+    shown = succeeded(line.run("deploys/services.py"))
+    assert stage.releases[2].rpartition("/")[2][:8] in shown
+    assert "healthy" in shown
+    assert changes(line.run("--json", "deploys/restart.py").stdout) == 1
+    assert changes(line.run("--json", "deploys/stop.py").stdout) == 1
+    assert changes(line.run("--json", "deploys/stop.py").stdout) == 0
+    assert changes(line.run("--json", "deploys/start.py").stdout) == 1
+    assert changes(line.run("--json", "deploys/start.py").stdout) == 0
+
+
+def test_a_queue_is_paused_once_and_purged_only_when_it_is_confirmed(line: CommandLine) -> None:
+    with CloudflareApi() as cloud:
+        token = Secret("CLOUDFLARE_API_TOKEN", lambda: TOKEN)
+        queues = Queues(account=ACCOUNT, token=token, api=f"{cloud.url}{BASE}")
+        line.describe(environment(queues=queues), runner=["@local"])
+        (jobs,) = [queue["queue_id"] for queue in cloud.queues if queue["queue_name"] == "jobs"]
+        cloud.messages[jobs] += [now_ms()] * 3
+        pause = ("--json", "ops.operations.queues.paused", "queue=jobs", "paused=true")
+        assert changes(line.run(*pause).stdout) == 1
+        assert changes(line.run(*pause).stdout) == 0
+        backlogs = json.loads(succeeded_out(line, "--json", "fact", "ops.facts.queues.Backlogs"))
+        waiting = backlogs["ops.facts.queues.Backlogs"]["@local"]["jobs"]
+        assert waiting["paused"] is True
+        purge = ("ops.operations.queues.purge", "queue=jobs")
+        said = failed(line.run(*purge))
+        assert f"would delete its {waiting['messages']} messages for good. If so, add confirm=test" in said
+        assert changes(line.run("--json", *purge, "confirm=test").stdout) == 1
+        assert changes(line.run("--json", *purge, "confirm=test").stdout) == 0
+        assert not cloud.violations
+
+
+def succeeded_out(line: CommandLine, *words: str) -> str:
+    done = line.run(*words)
+    succeeded(done)
+    return done.stdout
