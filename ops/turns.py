@@ -10,6 +10,9 @@ from contextlib import contextmanager
 class Turns:
     """Lets so many work at once, in the order of their rank, until one fails.
 
+    Nobody has a turn while another is still looking whether there is anything to do: what is wrong anywhere is found
+    before anything is changed anywhere.
+
     Args:
         at_once: how many.
     """
@@ -18,6 +21,7 @@ class Turns:
         self._at_once = at_once
         self._changed = threading.Condition()
         self._queue: list[tuple[int, str]] = []
+        self._looking: set[str] = set()
         self.failed = ""
         """Who failed first; empty while nobody has."""
 
@@ -32,8 +36,12 @@ class Turns:
         with self._changed:
             self._queue.append((rank, who))
             self._queue.sort()
+            self._looking.add(who)
         try:
             yield
+        except Exception:
+            self.failed = self.failed or who
+            raise
         finally:
             self._leave(who)
 
@@ -46,7 +54,9 @@ class Turns:
         """
         try:
             with self._changed:
-                self._changed.wait_for(lambda: self.failed or who in [one for _, one in self._queue[: self._at_once]])
+                self._looking.discard(who)
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self.failed or self._is_next(who))
             yield not self.failed
         except BaseException:
             self.failed = self.failed or who
@@ -54,7 +64,11 @@ class Turns:
         finally:
             self._leave(who)
 
+    def _is_next(self, who: str) -> bool:
+        return not self._looking and who in [one for _, one in self._queue[: self._at_once]]
+
     def _leave(self, who: str) -> None:
         with self._changed:
+            self._looking.discard(who)
             self._queue = [place for place in self._queue if place[1] != who]
             self._changed.notify_all()

@@ -8,10 +8,18 @@ from difflib import get_close_matches
 
 from pyinfra import host, inventory, state
 from pyinfra.api.exceptions import NoGroupError
+from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 
 from ops import output, roll, runner
-from ops.errors import ConfigurationError, ReleaseMissing, ServiceError, ServiceMissing, ServiceUnhealthy
+from ops.errors import (
+    ConfigurationError,
+    HostUnreachable,
+    ReleaseMissing,
+    ServiceError,
+    ServiceMissing,
+    ServiceUnhealthy,
+)
 from ops.hosts import HostShell
 from ops.operations import board
 from ops.platforms import Platform, State, open_platform
@@ -73,6 +81,9 @@ def show() -> Steps:
     if not state.is_executing or not runner.is_runner():
         return
     here = runner.environment()
+    for service in here.services:
+        for one in _gone(service):
+            _board.add(board.Row(service.name, one.name, None, unknown=f"{one.name} could not be reached"))
     output.table(_board.render(f"services of {here.name}", names()))
     unknown = _board.unknown()
     if unknown:
@@ -203,6 +214,12 @@ def mine(service: str) -> tuple[Service, Platform, HostShell | None] | None:
     described: Service = next(one for one in runner.environment().services if one.name == name)
     if not _is_here(described):
         return None
+    gone = _gone(described)
+    if gone:
+        raise HostUnreachable(
+            f"{', '.join(one.name for one in gone)} of {name} could not be reached, so nothing was done",
+            "Look at it, or leave it out by naming the others: --limit …",
+        )
     shell = _shell(described)
     return described, open_platform(described, shell), shell
 
@@ -219,6 +236,13 @@ def _is_here(service: Service) -> bool:
             f'Write: {service.hosts} = environment.group("app-1.example.com")',
         ) from None
     return service.hosts in host.groups
+
+
+def _gone(service: Service) -> list[Host]:
+    """The hosts of a service that pyinfra could not connect to."""
+    if not isinstance(service, OnHosts):
+        return []
+    return [one for one in inventory.get_group(service.hosts) if state.is_host_in_limit(one) and not one.connected]
 
 
 def _shell(service: Service) -> HostShell | None:

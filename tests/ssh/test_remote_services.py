@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shutil
@@ -176,6 +177,23 @@ def test_a_second_instance_that_is_broken_stops_the_roll_and_no_request_fails(
     assert re.search(r"\[app-2\] +\| broken, as told", said)
     assert sum("| " in line for line in said.splitlines()) <= 20
     assert "web on app-3 was left as it is, because web on app-2 failed" in said
+
+
+def test_a_host_that_cannot_be_reached_is_said_and_nothing_is_changed_anywhere(
+    three: Farm, pyinfra: CommandLine
+) -> None:
+    gone = dataclasses.replace(three.hosts[2], name="app-4", port=ports.free())
+    three.hosts.append(gone)
+    three.describe(pyinfra)
+    before = three.pids()
+    said = failed(pyinfra.run("deploys/restart.py"))
+    assert "app-4 of web could not be reached, so nothing was done" in said
+    assert three.pids() == before
+    said = failed(pyinfra.run("deploys/services.py"))
+    assert re.search(r"web +app-4 +\? +\? +unknown", said), said
+    assert len(re.findall(r"web +app-\d .* healthy", said)) == 3
+    succeeded(pyinfra.run("deploys/restart.py", *(word for n in (1, 2, 3) for word in ("--limit", f"app-{n}"))))
+    assert set(before) & set(three.pids()) == set()
 
 
 @pytest.mark.slow
