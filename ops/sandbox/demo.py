@@ -42,7 +42,7 @@ class Demo:
         finally:
             self._sandbox.down()
         if as_expected:
-            _tell("The damage was found, and a new backup is proven. Both servers are stopped, nothing is left.")
+            _tell("The damage was found, and a new backup is proven. All servers are stopped, nothing is left.")
             return 0
         _tell("Something did not come out as it must: see above.")
         return 1

@@ -8,7 +8,7 @@ from stage import Stage
 from ops.errors import ServiceError
 from ops.platforms import Platform, State, open_platform
 
-pytestmark = pytest.mark.parametrize("stage", ["docker"], indirect=True)
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("stage", ["docker"], indirect=True)]
 
 
 def plain(stage: Stage, options: str, command: str) -> Platform:

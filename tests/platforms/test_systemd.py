@@ -15,7 +15,7 @@ from ops.errors import HostUnreachable, ServiceError, ServiceMissing, ServiceUnh
 from ops.platforms import State, open_platform
 from ops.platforms.shell import Ran
 
-pytestmark = pytest.mark.parametrize("stage", ["systemd"], indirect=True)
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("stage", ["systemd"], indirect=True)]
 
 PLAIN = "ExecStart=sleep infinity"
 LOOP = "ExecStart=sh -c 'echo dying; exit 3'\nRestart=always\nRestartSec=60"

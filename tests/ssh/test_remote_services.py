@@ -25,6 +25,8 @@ from ops.sandbox.supervisor import WebServer
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
+pytestmark = pytest.mark.slow
+
 
 class Farm:
     """Hosts, on each of which a supervisord runs one instance of the web service."""
@@ -196,7 +198,6 @@ def test_a_host_that_cannot_be_reached_is_said_and_nothing_is_changed_anywhere(
     assert set(before) & set(three.pids()) == set()
 
 
-@pytest.mark.slow
 def test_twenty_hosts_in_batches_of_five(pyinfra: CommandLine, tmp_path: Path) -> None:
     with farm(tmp_path, 20) as hosts:
         hosts.describe(pyinfra)
