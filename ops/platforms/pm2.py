@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from shlex import quote
 
 from ops.errors import ServiceError, ServiceMissing
-from ops.platforms import settings
-from ops.platforms.base import Instance, Platform, Release, State, Status
-from ops.platforms.directories import Directories
+from ops.platforms.base import Instance, State, Status
+from ops.platforms.released import ReleasedPlatform
 from ops.platforms.shell import Ran, Shell, must
 from ops.services import Pm2
 
@@ -106,7 +105,7 @@ class _Found:
     logs: tuple[str, ...]
 
 
-class Pm2Platform(Platform):
+class Pm2Platform(ReleasedPlatform):
     """A process of pm2 on one host; each of its instances is named ``name:id``.
 
     A restart leads one that was started in a release's own directory over to ``current``, for good; what pm2 starts
@@ -118,10 +117,9 @@ class Pm2Platform(Platform):
     """
 
     def __init__(self, service: Pm2, shell: Shell) -> None:
-        self._service = service
-        self._shell = shell
+        super().__init__(service, shell)
+        self._service: Pm2 = service
         self._process = service.process or service.name
-        self._directories = Directories(shell, service.releases) if service.releases else None
         command = service.command
         # A pm2 with a path of its own has its node beside it, as nvm lays them out.
         beside = f'PATH={quote(command.rpartition("/")[0])}:"$PATH"; export PATH\n' if "/" in command else ""
@@ -133,14 +131,9 @@ class Pm2Platform(Platform):
         """See ``Platform``."""
         base = self._directories.base if self._directories else ""
         script = f"( {self._listing(base)} ) || exit\n"
-        if self._directories:
-            script += f"( {self._directories.script()} )\n"
-        ran = self._shell.run(self._before + script)
+        ran = self._shell.run(self._before + script + self._releases_script())
         instances = self._read(ran).instances
-        if self._directories is None:
-            return Status(instances)
-        current = self._directories.read(ran.out).current
-        return Status(instances, current.id if current else None, current.served if current else None)
+        return self._status(instances, ran.out)
 
     def _listing(self, base: str) -> str:
         return f"{self._pm2} jlist --silent | node -e {quote(_LIST)} {quote(self._process)} {quote(base)}"
@@ -177,10 +170,6 @@ class Pm2Platform(Platform):
 
     def _name(self, id: int) -> str:
         return f"{self._process}:{id}"
-
-    def releases(self) -> list[Release]:
-        """See ``Platform``."""
-        return self._directories.ask().releases if self._directories else []
 
     def restart(self, instance: str) -> None:
         """See ``Platform``."""
@@ -223,12 +212,6 @@ class Pm2Platform(Platform):
     def _do(self, script: str, what: str) -> None:
         must(self._shell, self._before + script, what, "Look at pm2.log in PM2_HOME", timeout=120)
 
-    def activate(self, release: str) -> bool:
-        """See ``Platform``."""
-        if self._directories is None:
-            raise ServiceError(f"{self._service.name} has no releases", "Write releases=… in the inventory")
-        return self._directories.activate(release)
-
     def logs(self, since: datetime | None = None, lines: int = 100) -> list[str]:
         """See ``Platform``. Its log has no times of its own, so ``since`` is not looked at."""
         files = " ".join(map(quote, self._look().logs))
@@ -237,10 +220,6 @@ class Pm2Platform(Platform):
         script = f'for each in {files}; do tail -n {lines} "$each"; done'
         printed = must(self._shell, script, f"the log of {self._process} cannot be read")
         return [line for line in printed.splitlines() if line.strip()][-lines:]
-
-    def missing(self, names: list[str]) -> list[str]:
-        """See ``Platform``."""
-        return settings.missing(self._shell, self._service, names)
 
 
 def _id(instance: str) -> str:

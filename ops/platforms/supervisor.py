@@ -7,9 +7,9 @@ from datetime import datetime
 from shlex import quote
 
 from ops.errors import ServiceError, ServiceMissing
-from ops.platforms import processes, settings
-from ops.platforms.base import Instance, Platform, Release, State, Status
-from ops.platforms.directories import Directories
+from ops.platforms import processes
+from ops.platforms.base import Instance, State, Status
+from ops.platforms.released import ReleasedPlatform
 from ops.platforms.shell import Ran, Shell
 from ops.services import Supervisor
 
@@ -26,7 +26,7 @@ _STATES = {
 """http://supervisord.org/subprocess.html#process-states"""
 
 
-class SupervisorPlatform(Platform):
+class SupervisorPlatform(ReleasedPlatform):
     """A service under supervisord on one host.
 
     Args:
@@ -35,11 +35,10 @@ class SupervisorPlatform(Platform):
     """
 
     def __init__(self, service: Supervisor, shell: Shell) -> None:
-        self._service = service
-        self._shell = shell
+        super().__init__(service, shell)
+        self._service: Supervisor = service
         self._programs = service.programs or (service.name,)
         self._ctl = f"{quote(service.command)} -c {quote(service.configuration)}"
-        self._directories = Directories(shell, service.releases) if service.releases else None
 
     def status(self) -> Status:
         """See ``Platform``."""
@@ -49,16 +48,10 @@ class SupervisorPlatform(Platform):
             f'status=$({self._ctl} status {names}); echo "$status"\n{processes.SCRIPT}'
             "began $(echo \"$status\" | sed -n 's/.* pid \\([0-9]*\\),.*/\\1/p')\n"
         )
-        if self._directories:
-            script += f"( {self._directories.script()} )\n"
-        ran = self._shell.run(script)
+        ran = self._shell.run(script + self._releases_script())
         began = processes.read(ran.out)
         instances = tuple(self._instance(name, ran, began) for name in self._programs)
-        if self._directories is None:
-            return Status(instances)
-        known = self._directories.read(ran.out)
-        current = known.current
-        return Status(instances, current.id if current else None, current.served if current else None)
+        return self._status(instances, ran.out)
 
     def _instance(self, name: str, ran: Ran, began: dict[int, processes.Process]) -> Instance:
         found = re.search(rf"^{re.escape(name)} +([A-Z]+) *(.*)$", ran.out, re.MULTILINE)
@@ -79,10 +72,6 @@ class SupervisorPlatform(Platform):
             )
         return ServiceError(f"{self._shell.host}: supervisord does not answer: {ran.said}",
                             f"Is it running, and is {self._service.configuration} its configuration?")  # fmt: skip
-
-    def releases(self) -> list[Release]:
-        """See ``Platform``."""
-        return self._directories.ask().releases if self._directories else []
 
     def restart(self, instance: str) -> None:
         """See ``Platform``."""
@@ -106,12 +95,6 @@ class SupervisorPlatform(Platform):
             raise ServiceError(f"{self._shell.host}: {instance} could not be told to {verb}: {ran.said}",
                                "Look at supervisord's log")  # fmt: skip
 
-    def activate(self, release: str) -> bool:
-        """See ``Platform``."""
-        if self._directories is None:
-            raise ServiceError(f"{self._service.name} has no releases", "Write releases=… in the inventory")
-        return self._directories.activate(release)
-
     def logs(self, since: datetime | None = None, lines: int = 100) -> list[str]:
         """See ``Platform``. Its log has no times, so ``since`` is not looked at."""
         names = " ".join(map(quote, self._programs))
@@ -119,7 +102,3 @@ class SupervisorPlatform(Platform):
         script += f"; for each in {names}; do {self._ctl} tail -{200 * lines} $each; done"
         found = [line for line in self._shell.run(script).out.splitlines() if line.strip()]
         return found[-lines:]
-
-    def missing(self, names: list[str]) -> list[str]:
-        """See ``Platform``."""
-        return settings.missing(self._shell, self._service, names)

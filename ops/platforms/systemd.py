@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from shlex import quote
 
 from ops.errors import ServiceError, ServiceMissing
-from ops.platforms import processes, settings
-from ops.platforms.base import Instance, Platform, Release, State, Status
-from ops.platforms.directories import Directories
+from ops.platforms import processes
+from ops.platforms.base import Instance, State, Status
+from ops.platforms.released import ReleasedPlatform
 from ops.platforms.shell import Ran, Shell, must
 from ops.services import Systemd
 
@@ -28,7 +28,7 @@ _PATIENCE = 200
 """Seconds for a stop and a start: systemd itself allows 90 for each, if the unit says nothing else."""
 
 
-class SystemdPlatform(Platform):
+class SystemdPlatform(ReleasedPlatform):
     """A service under systemd on one host.
 
     Args:
@@ -37,10 +37,8 @@ class SystemdPlatform(Platform):
     """
 
     def __init__(self, service: Systemd, shell: Shell) -> None:
-        self._service = service
-        self._shell = shell
+        super().__init__(service, shell)
         self._units = service.units or (service.name,)
-        self._directories = Directories(shell, service.releases) if service.releases else None
 
     def status(self) -> Status:
         """See ``Platform``."""
@@ -52,9 +50,7 @@ class SystemdPlatform(Platform):
             f'echo "$shown"; echo\n{processes.SCRIPT}'
             'began $(echo "$shown" | sed -n "s/^MainPID=//p")\n'
         )
-        if self._directories:
-            script += f"( {self._directories.script()} )\n"
-        ran = self._shell.run(script)
+        ran = self._shell.run(script + self._releases_script())
         # A unit's answer does not repeat the name that was asked for: it may be an alias. The order is the same.
         shown = [dict(re.findall(r"^(\w+)=(.*)$", block, re.MULTILINE)) for block in ran.out.split("\n\n")]
         shown = [properties for properties in shown if "LoadState" in properties]
@@ -64,10 +60,7 @@ class SystemdPlatform(Platform):
         instances = tuple(
             self._instance(unit, properties, began) for unit, properties in zip(self._units, shown, strict=True)
         )
-        if self._directories is None:
-            return Status(instances)
-        current = self._directories.read(ran.out).current
-        return Status(instances, current.id if current else None, current.served if current else None)
+        return self._status(instances, ran.out)
 
     def _instance(self, unit: str, shown: dict[str, str], began: dict[int, processes.Process]) -> Instance:
         if shown["LoadState"] == "not-found":
@@ -83,10 +76,6 @@ class SystemdPlatform(Platform):
 
     def _missing(self, unit: str) -> ServiceMissing:
         return ServiceMissing(f"{self._shell.host}: systemd has no unit {unit}", "Look at units= in the inventory")
-
-    def releases(self) -> list[Release]:
-        """See ``Platform``."""
-        return self._directories.ask().releases if self._directories else []
 
     def restart(self, instance: str) -> None:
         """See ``Platform``."""
@@ -114,12 +103,6 @@ class SystemdPlatform(Platform):
         raise ServiceError(f"{self._shell.host}: {unit} could not be told to {verb}: {_first(ran)}",
                            "May the user that connects do this? Connect as root, or with sudo")  # fmt: skip
 
-    def activate(self, release: str) -> bool:
-        """See ``Platform``."""
-        if self._directories is None:
-            raise ServiceError(f"{self._service.name} has no releases", "Write releases=… in the inventory")
-        return self._directories.activate(release)
-
     def logs(self, since: datetime | None = None, lines: int = 100) -> list[str]:
         """See ``Platform``."""
         units = " ".join(f"-u {quote(unit)}" for unit in self._units)
@@ -127,10 +110,6 @@ class SystemdPlatform(Platform):
         script = f"TZ=UTC journalctl --quiet --no-pager -o short-iso -n {lines}{after} {units}"
         printed = must(self._shell, script, "the journal cannot be read", "May the user that connects read it?")
         return printed.splitlines()
-
-    def missing(self, names: list[str]) -> list[str]:
-        """See ``Platform``."""
-        return settings.missing(self._shell, self._service, names)
 
 
 def _time(shown: str) -> datetime | None:
