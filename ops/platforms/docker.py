@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from shlex import quote
 
 from ops.errors import ReleaseMissing, ServiceError, ServiceMissing
-from ops.platforms import settings
+from ops.platforms import crash_loop, settings
 from ops.platforms.base import Instance, Platform, Release, State, Status
 from ops.platforms.shell import Shell, must
 from ops.services import Docker
@@ -24,7 +24,8 @@ _STATES = {
 }
 _STOPPED = ("0", "137", "143")
 """Exit codes of a container that was told to stop: Docker does not keep whether it was. Out of memory is told apart."""
-_SHOWN = "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.StartedAt}} {{.Config.Image}}"
+_STATE = "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.StartedAt}}"
+_SHOWN = _STATE + " {{.RestartCount}} {{.Config.Image}}"
 _PATIENCE = 120
 
 
@@ -45,7 +46,7 @@ class DockerPlatform(Platform):
 
     def status(self) -> Status:
         """See ``Platform``."""
-        script = f"{self._docker} version --format 'engine {{{{.Server.Version}}}}'\n"
+        script = f"{crash_loop.NOW}{self._docker} version --format 'engine {{{{.Server.Version}}}}'\n"
         for name in self._containers:
             script += f"shown=$({self._docker} inspect -f {quote(_SHOWN)} {self._id(name)}) || gone=yes\n"
             script += f'echo "container {name} $shown"\n'
@@ -61,17 +62,19 @@ class DockerPlatform(Platform):
         return Status(instances, tag, served.get(tag, since) if tag else None)
 
     def _instance(self, name: str, printed: str) -> Instance:
-        found = re.search(rf"^container {re.escape(name)} (\w+) (\d+) (\w+) (\S+) (\S+)$", printed, re.MULTILINE)
+        found = re.search(rf"^container {re.escape(name)} (\w+) (\d+) (\w+) (\S+) (\d+) (\S+)$", printed, re.MULTILINE)
         if not found:
             if re.search(rf"^service {re.escape(name)}$", printed, re.MULTILINE):
                 return Instance(name, State.STOPPED)
             raise ServiceMissing(
                 f"{self._shell.host}: Docker has no container {name}", "Look at containers= in the inventory"
             )
-        status, code, memory, started, image = found.groups()
+        status, code, memory, started, restarts, image = found.groups()
         ended = State.STOPPED if code in _STOPPED and memory == "false" else State.FAILED
         state = _STATES.get(status, ended)
         since = datetime.fromisoformat(started) if state is State.RUNNING else None
+        if since and crash_loop.in_one(int(restarts), since, crash_loop.now(printed)):
+            state, since = State.FAILED, None
         of_ours, _, tag = image.rpartition(":")
         return Instance(name, state, since, tag if since and of_ours == self._service.image else None)
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from shlex import quote
 
 from ops.errors import ServiceError, ServiceMissing
+from ops.platforms import crash_loop
 from ops.platforms.base import Instance, State, Status
 from ops.platforms.released import ReleasedPlatform
 from ops.platforms.shell import Ran, Shell, must
@@ -51,9 +52,10 @@ const holding = path => {
 const working = pid => { try { return fs.readlinkSync(`/proc/${pid}/cwd`); } catch { return null; } };
 const found = all.filter(each => each.name === name);
 console.log(JSON.stringify({
-  names: [...new Set(all.map(each => each.name))],
+  now: Date.now(), names: [...new Set(all.map(each => each.name))],
   found: found.map(each => ({
     id: each.pm_id, status: each.pm2_env.status, since: each.pm2_env.pm_uptime,
+    unstable: each.pm2_env.unstable_restarts || 0,
     release: each.pid ? holding(working(each.pid)) || holding(each.pm2_env.pm_cwd) : null,
     fixed: Boolean(holding(each.pm2_env.pm_cwd) || holding(each.pm2_env.pm_exec_path)),
   })),
@@ -162,9 +164,13 @@ class Pm2Platform(ReleasedPlatform):
         instances = []
         for each in found:
             state = _STATES.get(each["status"], State.FAILED)
+            since = _time(each["since"]) if each["since"] else None
+            # One of them may be our own: pm2 counts a process that was told to end when it was young.
+            if since and crash_loop.in_one(each["unstable"] - 1, since, _time(answer["now"])):
+                state = State.FAILED
             running = state in (State.RUNNING, State.STARTING)
-            since = datetime.fromtimestamp(each["since"] / 1000, UTC) if running and each["since"] else None
-            instances.append(Instance(self._name(each["id"]), state, since, each["release"] if running else None))
+            release = each["release"] if running else None
+            instances.append(Instance(self._name(each["id"]), state, since if running else None, release))
         fixed = frozenset(self._name(each["id"]) for each in found if each["fixed"])
         return _Found(tuple(instances), fixed, tuple(answer["logs"]))
 
@@ -220,6 +226,10 @@ class Pm2Platform(ReleasedPlatform):
         script = f'for each in {files}; do tail -n {lines} "$each"; done'
         printed = must(self._shell, script, f"the log of {self._process} cannot be read")
         return [line for line in printed.splitlines() if line.strip()][-lines:]
+
+
+def _time(milliseconds: float) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def _id(instance: str) -> str:

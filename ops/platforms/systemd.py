@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from shlex import quote
 
 from ops.errors import ServiceError, ServiceMissing
-from ops.platforms import processes
+from ops.platforms import crash_loop, processes
 from ops.platforms.base import Instance, State, Status
 from ops.platforms.released import ReleasedPlatform
 from ops.platforms.shell import Ran, Shell, must
@@ -23,7 +23,7 @@ _STATES = {
     "failed": State.FAILED,
     "maintenance": State.FAILED,
 }
-_PROPERTIES = "LoadState,ActiveState,SubState,MainPID,ExecMainStartTimestamp"
+_PROPERTIES = "LoadState,ActiveState,SubState,MainPID,NRestarts,ExecMainStartTimestamp"
 _PATIENCE = 200
 """Seconds for a stop and a start: systemd itself allows 90 for each, if the unit says nothing else."""
 
@@ -47,7 +47,7 @@ class SystemdPlatform(ReleasedPlatform):
         script = (
             "export LC_ALL=C TZ=UTC\n"
             f"shown=$({show.format('--timestamp=us+utc')} 2>/dev/null || {show.format('')})\n"
-            f'echo "$shown"; echo\n{processes.SCRIPT}'
+            f'echo "$shown"; echo\n{crash_loop.NOW}{processes.SCRIPT}'
             'began $(echo "$shown" | sed -n "s/^MainPID=//p")\n'
         )
         ran = self._shell.run(script + self._releases_script())
@@ -57,22 +57,28 @@ class SystemdPlatform(ReleasedPlatform):
         if len(shown) != len(self._units):
             raise ServiceError(f"{self._shell.host}: systemd does not answer: {ran.said}", "Does systemd run there?")
         began = processes.read(ran.out)
+        now = crash_loop.now(ran.out)
         instances = tuple(
-            self._instance(unit, properties, began) for unit, properties in zip(self._units, shown, strict=True)
+            self._instance(unit, properties, began, now) for unit, properties in zip(self._units, shown, strict=True)
         )
         return self._status(instances, ran.out)
 
-    def _instance(self, unit: str, shown: dict[str, str], began: dict[int, processes.Process]) -> Instance:
+    def _instance(
+        self, unit: str, shown: dict[str, str], began: dict[int, processes.Process], now: datetime
+    ) -> Instance:
         if shown["LoadState"] == "not-found":
             raise self._missing(unit)
         state = _STATES.get(shown["ActiveState"], State.FAILED)
         if shown["SubState"].startswith("auto-restart"):
             state = State.FAILED  # it died, and systemd waits before it tries once more
+        since = _time(shown.get("ExecMainStartTimestamp", ""))
+        if since and crash_loop.in_one(int(shown.get("NRestarts", 0)), since, now):
+            state = State.FAILED
         if state not in (State.RUNNING, State.STARTING):
             return Instance(unit, state)
         process = began.get(int(shown.get("MainPID", 0)))
         release = self._directories.holding(process.directory) if self._directories and process else None
-        return Instance(unit, state, _time(shown.get("ExecMainStartTimestamp", "")), release)
+        return Instance(unit, state, since, release)
 
     def _missing(self, unit: str) -> ServiceMissing:
         return ServiceMissing(f"{self._shell.host}: systemd has no unit {unit}", "Look at units= in the inventory")

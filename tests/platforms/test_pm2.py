@@ -197,6 +197,19 @@ def test_one_that_dies_a_second_later_is_seen(stage) -> None:
     assert "broken, as told" in stage.platform.logs()
 
 
+def test_a_crash_loop_is_a_failure_whenever_one_looks(stage, tmp_path: Path) -> None:
+    """Most of the time such a process is up, and pm2 calls it online."""
+    script = tmp_path / "dying.sh"
+    script.write_text("sleep 0.7\n")
+    stage.pm2("start", script, "--name", "dying", "--interpreter", "sh")
+    platform = open_platform(stage.service.model_copy(update={"process": "dying", "releases": None}), stage.shell)
+    deadline = time.monotonic() + 15
+    while platform.status().state is not State.FAILED and time.monotonic() < deadline:
+        time.sleep(0.1)
+    looks = {platform.status().state for _ in range(6)}
+    assert looks == {State.FAILED}
+
+
 def test_names_that_are_not_there_are_said_with_those_that_are(stage) -> None:
     with pytest.raises(ServiceMissing, match="no process nothing") as failure:
         stage.unknown().status()

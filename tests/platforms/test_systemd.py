@@ -41,6 +41,23 @@ def test_a_crash_loop_is_a_failure(stage: Stage) -> None:
     assert stage.must("systemctl show -p SubState other").strip() != "SubState=auto-restart"
 
 
+def test_a_crash_loop_is_a_failure_whenever_one_looks(stage: Stage) -> None:
+    """Most of the time such a unit is up, and systemd calls it active."""
+    write(stage, "ExecStart=sleep 1\nRestart=always\nRestartSec=100ms\nStartLimitIntervalSec=0")
+    platform = stage.other("other")
+    platform.start("other")
+    stage.must("until [ $(systemctl show -p NRestarts --value other) -gt 0 ]; do sleep 0.05; done")
+    looks = set()
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        looks.add(platform.status().state)
+    assert looks == {State.FAILED}
+    assert stage.must("systemctl show -p NRestarts --value other").strip() != "1"
+    write(stage, "ExecStart=sleep infinity")
+    platform.restart("other")
+    assert platform.status().state is State.RUNNING, "what somebody starts is not blamed for what was before"
+
+
 def test_a_unit_that_dies_and_comes_back_does_not_hold(stage: Stage) -> None:
     write(stage, "ExecStart=sleep 0.4\nRestart=always\nRestartSec=0\nStartLimitIntervalSec=0")
     service = stage.service.model_copy(update={"units": ("other",), "health": None, "releases": None})
