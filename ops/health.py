@@ -1,7 +1,8 @@
-"""Whether an instance is healthy: asked on its own host, or from here where there is none of ours."""
+"""Whether instances are healthy: asked on their own host, or from here where there is none of ours."""
 
 from __future__ import annotations
 
+import re
 from shlex import quote
 
 import requests
@@ -12,27 +13,46 @@ from ops.services import OnHosts, Service
 TRY = 5
 """Seconds for one try."""
 
+_ASKING = f"""
+ask() {{
+  if command -v curl >/dev/null; then
+    curl --silent --show-error --output /dev/null --max-time {TRY} --write-out "answer $1 %{{http_code}}\\n" "$2" 2>&1
+  elif command -v wget >/dev/null; then
+    wget --quiet --tries=1 --timeout={TRY} --output-document=/dev/null "$2" 2>&1 && echo "answer $1 200"
+  else echo neither curl nor wget is installed, one of which is needed; fi | sed "s/^/$1 /"
+}}
+"""
+
 
 def problem(service: Service, number: int, shell: Shell | None = None) -> str | None:
-    """Ask once.
+    """Ask one instance, as ``problems`` does."""
+    return problems(service, [number], shell)[0]
+
+
+def problems(service: Service, numbers: list[int], shell: Shell | None = None) -> list[str | None]:
+    """Ask instances once, all at the same time.
 
     Args:
         service: whose health.
-        number: of the instance, from 0, for its port.
-        shell: on the instance's host; None: ask from here.
+        numbers: of the instances, from 0, for their ports.
+        shell: on the instances' host; None: ask from here.
 
     Returns:
-        What is wrong, in words; None when it is healthy.
+        For each what is wrong, in words; None when it is healthy.
 
     Raises:
         HostUnreachable: the host did not answer.
     """
-    if service.health is None:
-        return None
-    url = service.health
+    if service.health is None or not numbers:
+        return [None] * len(numbers)
+    urls = [_url(service, service.health, number) for number in numbers]
+    return list(map(_from_here, urls)) if shell is None else _from_host(urls, shell)
+
+
+def _url(service: Service, url: str, number: int) -> str:
     if isinstance(service, OnHosts) and service.ports:
-        url = url.replace("{port}", str(service.ports[number % len(service.ports)]))
-    return _from_here(url) if shell is None else _from_host(url, shell)
+        return url.replace("{port}", str(service.ports[number % len(service.ports)]))
+    return url
 
 
 def _from_here(url: str) -> str | None:
@@ -43,18 +63,16 @@ def _from_here(url: str) -> str | None:
     return None if code < 400 else f"{url} answers {code}"
 
 
-def _from_host(url: str, shell: Shell) -> str | None:
-    ran = shell.run(
-        "if command -v curl >/dev/null; then "
-        f"curl --silent --show-error --output /dev/null --max-time {TRY} --write-out '%{{http_code}}\\n' {quote(url)}; "
-        "elif command -v wget >/dev/null; then "
-        f"wget --quiet --tries=1 --timeout={TRY} --output-document=/dev/null {quote(url)} && echo 200; "
-        "else echo neither curl nor wget is installed, one of which is needed; exit 9; fi",
-        timeout=TRY + 25,
-    )
-    answered = ran.out.strip()
-    if ran.code == 0 and answered.isdigit():
-        return None if int(answered) < 400 else f"{url} answers {answered}"
-    if ran.code == 9:
-        return ran.said
-    return f"{url} does not answer: {(ran.err.strip() or f'exit code {ran.code}').splitlines()[-1]}"
+def _from_host(urls: list[str], shell: Shell) -> list[str | None]:
+    asked = "".join(f"ask {number} {quote(url)} &\n" for number, url in enumerate(urls))
+    printed = shell.run(f"{_ASKING}{asked}wait", timeout=TRY + 25).out
+    return [_read(url, re.findall(rf"^{number} (.+)$", printed, re.MULTILINE)) for number, url in enumerate(urls)]
+
+
+def _read(url: str, said: list[str]) -> str | None:
+    """What came of one question; curl tells the code 000 when there was no answer."""
+    code = next((int(found[1]) for line in said if (found := re.fullmatch(r"answer \d+ (\d+)", line))), 0)
+    if code:
+        return None if code < 400 else f"{url} answers {code}"
+    why = next((line for line in reversed(said) if not line.startswith("answer ")), "it said nothing")
+    return f"{url} does not answer: {why}"

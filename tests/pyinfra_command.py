@@ -28,9 +28,11 @@ class CommandLine:
 
     Args:
         directory: where the inventory is written, and where its ``$HOME`` is.
+        entrance: words before it, which lead to where the hosts can be reached.
     """
 
     directory: Path
+    entrance: tuple[str, ...] = ()
     inventory: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,7 +77,8 @@ class CommandLine:
                 process.kill()
 
     def _words(self, words: tuple[str, ...], yes: bool) -> list[str]:
-        return [str(PYINFRA), *(["-y"] if yes else []), str(self.inventory), *words]
+        entrance = [*self.entrance, "env", "-C", str(root())] if self.entrance else []
+        return [*entrance, str(PYINFRA), *(["-y"] if yes else []), str(self.inventory), *words]
 
     def _variables(self) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], "HOME": str(self.directory), "LANG": "C.UTF-8"}

@@ -40,12 +40,14 @@ def row(service: Service, place: str, shell: Shell | None) -> Row:
     """Ask a service where it runs, and each of its instances for its health."""
     try:
         platform = open_platform(service, shell)
-        status = platform.status()
-        previous = [one.id for one in platform.releases() if one.id != status.release]
+        status, releases = platform.overview()
+        previous = [one.id for one in releases if one.id != status.release]
+        running = [number for number, one in enumerate(status.instances) if one.state == "running"]
+        sick = dict(zip(running, health.problems(service, running, shell), strict=True))
         problems = []
         for number, instance in enumerate(status.instances):
             wrong = None if instance.state == "running" else f"is {instance.state}"
-            wrong = wrong or health.problem(service, number, shell)
+            wrong = wrong or sick[number]
             if wrong is None and instance.release not in (None, status.release):
                 wrong = f"still runs release {instance.release}"
             if wrong:

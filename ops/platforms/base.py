@@ -91,6 +91,10 @@ class Platform(ABC):
         Empty where a service has no releases.
         """
 
+    def overview(self) -> tuple[Status, list[Release]]:
+        """``status`` and ``releases``, for who wants both: in one question where the platform can be asked so."""
+        return self.status(), self.releases()
+
     @abstractmethod
     def restart(self, instance: str) -> None:
         """Start one instance anew, on the release that is to serve; one that is stopped is started."""

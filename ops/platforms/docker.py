@@ -46,20 +46,26 @@ class DockerPlatform(Platform):
 
     def status(self) -> Status:
         """See ``Platform``."""
+        return self.overview()[0]
+
+    def overview(self) -> tuple[Status, list[Release]]:
+        """See ``Platform``."""
         script = f"{crash_loop.NOW}{self._docker} version --format 'engine {{{{.Server.Version}}}}'\n"
         for name in self._containers:
             script += f"shown=$({self._docker} inspect -f {quote(_SHOWN)} {self._id(name)}) || gone=yes\n"
             script += f'echo "container {name} $shown"\n'
         if self._project:
             # A service that was never started has no container.
-            script += f"[ -z \"$gone\" ] || {self._compose('config --services')} | sed 's/^/service /'\n{self._kept()}"
+            script += (
+                f"[ -z \"$gone\" ] || {self._compose('config --services')} | sed 's/^/service /'\n{self._listed()}"
+            )
         ran = self._shell.run(script)
         if not re.search(r"^engine \d", ran.out, re.MULTILINE):
             raise ServiceError(f"{self._shell.host}: Docker does not answer: {ran.said}",
                                "Does it run, and may the user that connects use it?")  # fmt: skip
         instances = tuple(self._instance(name, ran.out) for name in self._containers)
         tag, since, served = _kept(ran.out)
-        return Status(instances, tag, served.get(tag, since) if tag else None)
+        return Status(instances, tag, served.get(tag, since) if tag else None), self._releases(ran.out)
 
     def _instance(self, name: str, printed: str) -> Instance:
         found = re.search(rf"^container {re.escape(name)} (\w+) (\d+) (\w+) (\S+) (\d+) (\S+)$", printed, re.MULTILINE)
@@ -82,9 +88,10 @@ class DockerPlatform(Platform):
         """See ``Platform``."""
         if not self._project:
             return []
-        listed = f"{self._docker} image ls --format 'image {{{{.Tag}}}}' {quote(self._service.image)}"
-        printed = must(self._shell, f"set -e\n{listed}\n{self._kept()}", "the releases cannot be read",
-                       "Look at image= and compose= in the inventory")  # fmt: skip
+        return self._releases(must(self._shell, f"set -e\n{self._listed()}", "the releases cannot be read",
+                                   "Look at image= and compose= in the inventory"))  # fmt: skip
+
+    def _releases(self, printed: str) -> list[Release]:
         tag, since, served = _kept(printed)
         if tag and since:
             served.setdefault(tag, since)
@@ -169,9 +176,10 @@ class DockerPlatform(Platform):
     def _compose(self, words: str) -> str:
         return f"( cd {quote(self._project)} && {self._docker} compose {words} )"
 
-    def _kept(self) -> str:
-        """Prints what ``_kept`` reads."""
+    def _listed(self) -> str:
+        """Prints the images, and what ``_kept`` reads."""
         return (
+            f"{self._docker} image ls --format 'image {{{{.Tag}}}}' {quote(self._service.image)}\n"
             f"cd {quote(self._project)}\n[ ! -f .env ] || {{ stat -c 'since %Y' .env; "
             f"sed -n 's/^TAG=/tag /p' .env; }}\n[ ! -f {_LEDGER} ] || sed 's/^/served /' {_LEDGER}\n"
         )

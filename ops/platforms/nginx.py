@@ -140,6 +140,10 @@ class NginxPlatform(Platform):
 
     def status(self) -> Status:
         """See ``Platform``. Since when: since its workers are these."""
+        return self.overview()[0]
+
+    def overview(self) -> tuple[Status, list[Release]]:
+        """See ``Platform``."""
         body = (
             '[ -f "$configuration" ] || { echo absent; exit 0; }\n'
             f"{processes.SCRIPT}"
@@ -159,10 +163,11 @@ class NginxPlatform(Platform):
             # A master that ends in good order takes its file with it; what nginx -t leaves there is empty.
             state = State.FAILED if re.search("^pidfile$", printed, re.MULTILINE) else State.STOPPED
         since = max((process.since for process in began.values()), default=None)
-        current = self._directories.read(printed).current
-        return Status(
-            (Instance("nginx", state, since),), current.id if current else None, current.served if current else None
-        )
+        known = self._directories.read(printed)
+        current = known.current
+        instances = (Instance("nginx", state, since),)
+        status = Status(instances, current.id, current.served) if current else Status(instances)
+        return status, known.releases
 
     def releases(self) -> list[Release]:
         """See ``Platform``."""

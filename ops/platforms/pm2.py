@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from shlex import quote
+from typing import Any
 
 from ops.errors import ServiceError, ServiceMissing
 from ops.platforms import crash_loop
-from ops.platforms.base import Instance, State, Status
+from ops.platforms.base import Instance, State
 from ops.platforms.released import ReleasedPlatform
 from ops.platforms.shell import Ran, Shell, must
 from ops.services import Pm2
@@ -129,13 +130,12 @@ class Pm2Platform(ReleasedPlatform):
         self._before = f"PM2_HOME={home}; export PM2_HOME\n{beside}{_DAEMON}"
         self._pm2 = quote(command)
 
-    def status(self) -> Status:
-        """See ``Platform``."""
+    def _ask(self) -> tuple[tuple[Instance, ...], str]:
         base = self._directories.base if self._directories else ""
         script = f"( {self._listing(base)} ) || exit\n"
         ran = self._shell.run(self._before + script + self._releases_script())
         instances = self._read(ran).instances
-        return self._status(instances, ran.out)
+        return instances, ran.out
 
     def _listing(self, base: str) -> str:
         return f"{self._pm2} jlist --silent | node -e {quote(_LIST)} {quote(self._process)} {quote(base)}"
@@ -161,18 +161,19 @@ class Pm2Platform(ReleasedPlatform):
                 f"Look at process= in the inventory; there are: {', '.join(answer['names']) or 'none'}",
             )
         found = sorted(answer["found"], key=lambda each: int(each["id"]))
-        instances = []
-        for each in found:
-            state = _STATES.get(each["status"], State.FAILED)
-            since = _time(each["since"]) if each["since"] else None
-            # One of them may be our own: pm2 counts a process that was told to end when it was young.
-            if since and crash_loop.in_one(each["unstable"] - 1, since, _time(answer["now"])):
-                state = State.FAILED
-            running = state in (State.RUNNING, State.STARTING)
-            release = each["release"] if running else None
-            instances.append(Instance(self._name(each["id"]), state, since if running else None, release))
+        instances = tuple(self._instance(each, _time(answer["now"])) for each in found)
         fixed = frozenset(self._name(each["id"]) for each in found if each["fixed"])
-        return _Found(tuple(instances), fixed, tuple(answer["logs"]))
+        return _Found(instances, fixed, tuple(answer["logs"]))
+
+    def _instance(self, shown: dict[str, Any], now: datetime) -> Instance:
+        name, state = self._name(shown["id"]), _STATES.get(shown["status"], State.FAILED)
+        if state not in (State.RUNNING, State.STARTING):
+            return Instance(name, state)
+        since = _time(shown["since"]) if shown["since"] else None
+        # One of them may be our own: pm2 counts a process that was told to end when it was young.
+        if since and crash_loop.in_one(shown["unstable"] - 1, since, now):
+            return Instance(name, State.FAILED)
+        return Instance(name, state, since, shown["release"])
 
     def _name(self, id: int) -> str:
         return f"{self._process}:{id}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from ops.errors import ServiceError
 from ops.platforms import settings
 from ops.platforms.base import Instance, Platform, Release, Status
@@ -23,14 +25,27 @@ class ReleasedPlatform(Platform):
         self._shell = shell
         self._directories = Directories(shell, service.releases) if service.releases else None
 
+    @abstractmethod
+    def _ask(self) -> tuple[tuple[Instance, ...], str]:
+        """The instances, and all that was printed when they and ``_releases_script`` were asked for."""
+
     def _releases_script(self) -> str:
-        """Asks for the releases beside a platform's own questions; for ``_status``."""
+        """Asks for the releases beside a platform's own questions."""
         return f"( {self._directories.script()} )\n" if self._directories else ""
 
-    def _status(self, instances: tuple[Instance, ...], printed: str) -> Status:
-        """The instances, and of what was printed the release that is to serve."""
-        current = self._directories.read(printed).current if self._directories else None
-        return Status(instances, current.id, current.served) if current else Status(instances)
+    def status(self) -> Status:
+        """See ``Platform``."""
+        return self.overview()[0]
+
+    def overview(self) -> tuple[Status, list[Release]]:
+        """See ``Platform``."""
+        instances, printed = self._ask()
+        if self._directories is None:
+            return Status(instances), []
+        known = self._directories.read(printed)
+        current = known.current
+        status = Status(instances, current.id, current.served) if current else Status(instances)
+        return status, known.releases
 
     def releases(self) -> list[Release]:
         """See ``Platform``."""

@@ -8,7 +8,7 @@ from shlex import quote
 
 from ops.errors import ServiceError, ServiceMissing
 from ops.platforms import processes
-from ops.platforms.base import Instance, State, Status
+from ops.platforms.base import Instance, State
 from ops.platforms.released import ReleasedPlatform
 from ops.platforms.shell import Ran, Shell
 from ops.services import Supervisor
@@ -40,8 +40,7 @@ class SupervisorPlatform(ReleasedPlatform):
         self._programs = service.programs or (service.name,)
         self._ctl = f"{quote(service.command)} -c {quote(service.configuration)}"
 
-    def status(self) -> Status:
-        """See ``Platform``."""
+    def _ask(self) -> tuple[tuple[Instance, ...], str]:
         # Its exit code tells of states (3: something is stopped); what it prints tells more.
         names = " ".join(map(quote, self._programs))
         script = (
@@ -51,7 +50,7 @@ class SupervisorPlatform(ReleasedPlatform):
         ran = self._shell.run(script + self._releases_script())
         began = processes.read(ran.out)
         instances = tuple(self._instance(name, ran, began) for name in self._programs)
-        return self._status(instances, ran.out)
+        return instances, ran.out
 
     def _instance(self, name: str, ran: Ran, began: dict[int, processes.Process]) -> Instance:
         found = re.search(rf"^{re.escape(name)} +([A-Z]+) *(.*)$", ran.out, re.MULTILINE)

@@ -8,7 +8,7 @@ from shlex import quote
 
 from ops.errors import ServiceError, ServiceMissing
 from ops.platforms import crash_loop, processes
-from ops.platforms.base import Instance, State, Status
+from ops.platforms.base import Instance, State
 from ops.platforms.released import ReleasedPlatform
 from ops.platforms.shell import Ran, Shell, must
 from ops.services import Systemd
@@ -40,8 +40,7 @@ class SystemdPlatform(ReleasedPlatform):
         super().__init__(service, shell)
         self._units = service.units or (service.name,)
 
-    def status(self) -> Status:
-        """See ``Platform``."""
+    def _ask(self) -> tuple[tuple[Instance, ...], str]:
         # systemd before 247 knows no --timestamp; then whole seconds have to do.
         show = f"systemctl show -p {_PROPERTIES} {{}} -- {' '.join(map(quote, self._units))}"
         script = (
@@ -61,7 +60,7 @@ class SystemdPlatform(ReleasedPlatform):
         instances = tuple(
             self._instance(unit, properties, began, now) for unit, properties in zip(self._units, shown, strict=True)
         )
-        return self._status(instances, ran.out)
+        return instances, ran.out
 
     def _instance(
         self, unit: str, shown: dict[str, str], began: dict[int, processes.Process], now: datetime
@@ -71,11 +70,11 @@ class SystemdPlatform(ReleasedPlatform):
         state = _STATES.get(shown["ActiveState"], State.FAILED)
         if shown["SubState"].startswith("auto-restart"):
             state = State.FAILED  # it died, and systemd waits before it tries once more
-        since = _time(shown.get("ExecMainStartTimestamp", ""))
-        if since and crash_loop.in_one(int(shown.get("NRestarts", 0)), since, now):
-            state = State.FAILED
         if state not in (State.RUNNING, State.STARTING):
             return Instance(unit, state)
+        since = _time(shown.get("ExecMainStartTimestamp", ""))
+        if since and crash_loop.in_one(int(shown.get("NRestarts", 0)), since, now):
+            return Instance(unit, State.FAILED)
         process = began.get(int(shown.get("MainPID", 0)))
         release = self._directories.holding(process.directory) if self._directories and process else None
         return Instance(unit, state, since, release)

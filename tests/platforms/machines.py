@@ -111,6 +111,16 @@ class Lot:
         self.place = place
         self._holder = holder
 
+    def by_ssh(self, machine: Machine) -> dict[str, str]:
+        """How pyinfra reaches one of them."""
+        return {
+            "ssh_hostname": machine.address,
+            "ssh_user": "root",
+            "ssh_key": str(self.place / "id"),
+            "ssh_known_hosts_file": str(self.place / "known_hosts"),
+            "ssh_strict_host_key_checking": "yes",
+        }
+
     def inside(self, *command: str) -> list[str]:
         """A command that is to be run in the machines' network, to reach them by their addresses."""
         return ["nsenter", "-t", str(self._holder), "-n", "--", *command]

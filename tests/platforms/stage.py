@@ -21,6 +21,10 @@ class Stage(ABC):
 
     service: Service
     shell: Shell | None = None
+    host: str | tuple[str, dict[str, Any]] = "@local"
+    """Where it runs, as an inventory names it."""
+    entrance: tuple[str, ...] = ()
+    """Words before a command that has to reach it."""
     stops: bool = True
     """Whether the platform can stop a service at all."""
     releases: tuple[str, str, str] = ("one", "two", "three")

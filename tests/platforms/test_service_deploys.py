@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -37,8 +39,9 @@ def staged(
         yield lambda kind: stack.enter_context(loaded(kind).staged(tmp_path_factory, request))
 
 
-def changes(printed: str) -> int:
-    totals = json.loads(printed)["results"]["totals"]
+def changes(done: subprocess.CompletedProcess[str]) -> int:
+    succeeded(done)
+    totals = json.loads(done.stdout)["results"]["totals"]
     assert totals["error"] == 0
     return int(totals["success"])
 
@@ -57,8 +60,8 @@ def test_maintenance_is_turned_on_and_off_once(staged, line: CommandLine) -> Non
     assert nginx.serving() == ["three"]
     for mode in ("on", "off"):
         typed = ("--json", "deploys/maintenance.py", "--data", f"mode={mode}")
-        assert changes(line.run(*typed).stdout) == 1
-        assert changes(line.run(*typed).stdout) == 0
+        assert changes(line.run(*typed)) == 1
+        assert changes(line.run(*typed)) == 0
     assert nginx.serving() == ["three"]
 
 
@@ -76,6 +79,45 @@ def test_a_mode_that_cannot_be_meant_is_one_line(staged, line: CommandLine, word
     assert said in failed(line.run("deploys/maintenance.py", *words))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["systemd", "pm2", "docker"])
+def test_a_service_on_a_host_is_shown_rolled_stopped_and_started(staged, line: CommandLine, kind: str) -> None:
+    stage = staged(kind)
+    line.entrance = stage.entrance
+    line.describe(environment(stage.service), runner=["@local"], app=[stage.host])
+    shown = succeeded(line.run("deploys/services.py"))
+    assert re.search(r"web +\S+ +three +2026-03-01 00:00Z.* all 2 healthy +two, one", shown), shown
+    assert changes(line.run("--json", "deploys/restart.py")) == 1
+    activate = ("--json", "ops.operations.services.activate", "service=web", "release=two")
+    assert changes(line.run(*activate)) == 1
+    assert stage.serving() == ["two", "two"]
+    assert changes(line.run(*activate)) == 0
+    assert "no release nothing of web" in failed(line.run(*activate[1:3], "release=nothing"))
+    assert changes(line.run("--json", "deploys/stop.py")) == 1
+    assert changes(line.run("--json", "deploys/stop.py")) == 0
+    assert changes(line.run("--json", "deploys/start.py")) == 1
+    assert changes(line.run("--json", "deploys/start.py")) == 0
+    assert stage.serving() == ["two", "two"]
+    stage.breaks()
+    said = failed(line.run("deploys/restart.py"))
+    assert re.search(r"did not stay up|is not healthy after", said), said
+    assert re.search(r"\| .*broken, as told", said), said
+
+
+def test_a_script_on_workers_is_shown_and_rolled_and_cannot_be_stopped(staged, line: CommandLine) -> None:
+    stage = staged("workers")
+    line.describe(environment(stage.service), runner=["@local"])
+    assert "healthy" in succeeded(line.run("deploys/services.py"))
+    activate = ("--json", "ops.operations.services.activate", "service=web", f"release={stage.releases[1]}")
+    assert changes(line.run(*activate)) == 1
+    assert stage.serving() == [stage.releases[1]]
+    assert changes(line.run(*activate)) == 0
+    before = stage.writes()
+    said = failed(line.run("deploys/stop.py"))
+    assert "cannot be stopped" in said
+    assert stage.writes() == before
+
+
 @pytest.mark.parametrize("kind", ["fly", "railway", "cloudrun"])
 def test_a_service_on_a_cloud_is_shown_restarted_stopped_and_started(staged, line: CommandLine, kind: str) -> None:
     stage = staged(kind)
@@ -83,11 +125,11 @@ def test_a_service_on_a_cloud_is_shown_restarted_stopped_and_started(staged, lin
     shown = succeeded(line.run("deploys/services.py"))
     assert stage.releases[2].rpartition("/")[2][:8] in shown
     assert "healthy" in shown
-    assert changes(line.run("--json", "deploys/restart.py").stdout) == 1
-    assert changes(line.run("--json", "deploys/stop.py").stdout) == 1
-    assert changes(line.run("--json", "deploys/stop.py").stdout) == 0
-    assert changes(line.run("--json", "deploys/start.py").stdout) == 1
-    assert changes(line.run("--json", "deploys/start.py").stdout) == 0
+    assert changes(line.run("--json", "deploys/restart.py")) == 1
+    assert changes(line.run("--json", "deploys/stop.py")) == 1
+    assert changes(line.run("--json", "deploys/stop.py")) == 0
+    assert changes(line.run("--json", "deploys/start.py")) == 1
+    assert changes(line.run("--json", "deploys/start.py")) == 0
 
 
 def test_a_queue_is_paused_once_and_purged_only_when_it_is_confirmed(line: CommandLine) -> None:
@@ -98,16 +140,16 @@ def test_a_queue_is_paused_once_and_purged_only_when_it_is_confirmed(line: Comma
         (jobs,) = [queue["queue_id"] for queue in cloud.queues if queue["queue_name"] == "jobs"]
         cloud.messages[jobs] += [now_ms()] * 3
         pause = ("--json", "ops.operations.queues.paused", "queue=jobs", "paused=true")
-        assert changes(line.run(*pause).stdout) == 1
-        assert changes(line.run(*pause).stdout) == 0
+        assert changes(line.run(*pause)) == 1
+        assert changes(line.run(*pause)) == 0
         backlogs = json.loads(succeeded_out(line, "--json", "fact", "ops.facts.queues.Backlogs"))
         waiting = backlogs["ops.facts.queues.Backlogs"]["@local"]["jobs"]
         assert waiting["paused"] is True
         purge = ("ops.operations.queues.purge", "queue=jobs")
         said = failed(line.run(*purge))
         assert f"would delete its {waiting['messages']} messages for good. If so, add confirm=test" in said
-        assert changes(line.run("--json", *purge, "confirm=test").stdout) == 1
-        assert changes(line.run("--json", *purge, "confirm=test").stdout) == 0
+        assert changes(line.run("--json", *purge, "confirm=test")) == 1
+        assert changes(line.run("--json", *purge, "confirm=test")) == 0
         assert not cloud.violations
 
 

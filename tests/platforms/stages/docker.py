@@ -71,17 +71,18 @@ class Engine:
                 [*kept, "--mount-proc", "sh", "-c", engine], stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
 
+    def entrance(self) -> tuple[str, ...]:
+        """Words before a command that has to run beside it."""
+        first = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()[0]
+        of_ours = (f"DOCKER_HOST=unix://{self._place}/socket", f"DOCKER_CONFIG={self._place}/config")
+        return ("nsenter", "-t", first, "-m", "-n", "-p", "--", "env", *of_ours)
+
     def run(self, script: str, timeout: float = 60) -> Ran:
         """See ``Shell``."""
-        first = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()[0]
-        environment = {
-            **os.environ,
-            "DOCKER_HOST": f"unix://{self._place}/socket",
-            "DOCKER_CONFIG": f"{self._place}/config",
-        }
-        command = ["nsenter", "-t", first, "-m", "-n", "-p", "--", "sh", "-c", script]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
+            done = subprocess.run(
+                [*self.entrance(), "sh", "-c", script], capture_output=True, text=True, timeout=timeout
+            )
         except subprocess.TimeoutExpired:
             raise HostUnreachable("here: no answer") from None
         return Ran(done.returncode, done.stdout, done.stderr)
@@ -124,6 +125,7 @@ class Containers(Stage):
 
     def __init__(self, engine: Engine, place: Path) -> None:
         self.shell = engine
+        self.entrance = engine.entrance()
         self.place = place
         (place / "state").mkdir()
         (place / "docker-compose.yml").write_text(COMPOSE)

@@ -69,6 +69,8 @@ class Units(Stage):
     def __init__(self, lot: machines.Lot) -> None:
         self.lot = lot
         self.shell = Inside(lot.machines[0])
+        self.entrance = tuple(lot.inside())
+        self.host = (lot.machines[0].name, lot.by_ssh(lot.machines[0]))
         self.service = Systemd(
             name="web",
             hosts="app",
