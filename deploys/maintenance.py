@@ -8,7 +8,7 @@ from pyinfra import host
 from ops.operations import maintenance, services
 
 on = maintenance.wanted(host.data.get("mode"))
-for service, has_a_page in maintenance.fronts(host.data.get("service")):
+for service, has_a_page in maintenance.in_order(host.data.get("service"), on):
     if has_a_page:
         maintenance.page(name=f"Maintenance of {service}: {'on' if on else 'off'}", service=service, on=on)
     elif on:

@@ -5,7 +5,9 @@ pyinfra prod deploys/start.py [--data service=api]
 
 from pyinfra import host
 
-from ops.operations import services
+from ops.operations import places, services
 
-for service in services.names(host.data.get("service")):
+chosen = places.names(host.data.get("service"))
+services.find(name="Find the services", services=chosen)
+for service in chosen:
     services.start(name=f"Start {service}", service=service)

@@ -32,7 +32,7 @@ def install() -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    click.echo("Interrupted: what had been begun on the runner is cleaned up there within seconds", err=True)
+    click.echo("Interrupted: what was begun is finished or cleaned up where it runs; look how it is", err=True)
     if state.pool is not None:
         state.pool.kill(block=False)
     sys.exit(128 + number)

@@ -48,10 +48,17 @@ class OnHosts(Service):
     ports: tuple[Port, ...] = ()
     env_file: AbsolutePath | None = None
 
+    def instances(self) -> int | None:
+        """How many there are on each host; None where only the platform knows."""
+        return None
+
     @model_validator(mode="after")
     def _a_port_for_each(self) -> Self:
-        if self.health and "{port}" in self.health and not self.ports:
+        by_port = self.health and "{port}" in self.health
+        if by_port and not self.ports:
             raise ValueError("health has {port} in it, so write ports=[…], one for each instance")
+        if by_port and self.instances() not in (None, len(self.ports)):
+            raise ValueError(f"there are {self.instances()} instances, but {len(self.ports)} ports")
         if self.requires and not self.env_file:
             raise ValueError("requires needs env_file=…, where the names are looked up")
         return self
@@ -69,6 +76,10 @@ class Systemd(OnHosts):
     units: tuple[Id, ...] = ()
     releases: AbsolutePath | None = None
 
+    def instances(self) -> int:
+        """See ``OnHosts``."""
+        return len(self.units) or 1
+
 
 class Supervisor(OnHosts):
     """Programs of supervisord.
@@ -85,6 +96,10 @@ class Supervisor(OnHosts):
     programs: tuple[Id, ...] = ()
     releases: AbsolutePath | None = None
     command: str = "supervisorctl"
+
+    def instances(self) -> int:
+        """See ``OnHosts``."""
+        return len(self.programs) or 1
 
 
 class Pm2(OnHosts):
@@ -143,6 +158,10 @@ class Docker(OnHosts):
     compose: AbsolutePath | None = None
     image: str
     command: str = "docker"
+
+    def instances(self) -> int:
+        """See ``OnHosts``."""
+        return len(self.containers) or 1
 
 
 class Fly(Service):

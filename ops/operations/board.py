@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ops import clock, health
+from ops import clock, roll
 from ops.errors import OpsError
 from ops.platforms import Status, open_platform
 from ops.platforms.shell import Shell
@@ -26,6 +26,7 @@ class Row:
         previous: releases it could go back to.
         problems: what is wrong, by instance.
         unknown: why nobody could be asked.
+        asked: whether its health is asked for, or only whether it runs.
     """
 
     service: str
@@ -34,6 +35,7 @@ class Row:
     previous: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     unknown: str = ""
+    asked: bool = True
 
 
 def row(service: Service, place: str, shell: Shell | None) -> Row:
@@ -42,20 +44,17 @@ def row(service: Service, place: str, shell: Shell | None) -> Row:
         platform = open_platform(service, shell)
         status, releases = platform.overview()
         previous = [one.id for one in releases if one.id != status.release]
-        running = [number for number, one in enumerate(status.instances) if one.state == "running"]
-        sick = dict(zip(running, health.problems(service, running, shell), strict=True))
-        problems = []
-        for number, instance in enumerate(status.instances):
-            wrong = None if instance.state == "running" else f"is {instance.state}"
-            wrong = wrong or sick[number]
+        problems = [] if status.instances else [f"{service.name} has no instance"]
+        for instance, wrong in zip(status.instances, roll.problems(service, status, shell), strict=True):
             if wrong is None and instance.release not in (None, status.release):
                 wrong = f"still runs release {instance.release}"
             if wrong:
                 problems.append(f"{instance.name} {wrong}")
-        problems += [f"{name} is missing" for name in platform.missing(list(service.requires))]
+        if service.requires:
+            problems += [f"{name} is missing" for name in platform.missing(list(service.requires))]
     except OpsError as error:
         return Row(service.name, place, None, unknown=str(error))
-    return Row(service.name, place, status, tuple(previous[:PREVIOUS]), tuple(problems))
+    return Row(service.name, place, status, tuple(previous[:PREVIOUS]), tuple(problems), "", bool(service.health))
 
 
 class Board:
@@ -85,10 +84,11 @@ class Board:
         from rich.table import Table
 
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for heading, most in (("service", 20), ("where", 24), ("release", 28), ("serving since", 27), ("health", 18)):
-            table.add_column(heading, no_wrap=True, overflow="ellipsis", max_width=most)
-        # What gives way on a narrow terminal is the past.
-        table.add_column("previous", overflow="fold")
+        # On a narrow terminal names and times go over two lines; nothing is cut.
+        table.add_column("service", no_wrap=True)
+        for heading, least in (("where", 12), ("release", 10), ("serving since", 18)):
+            table.add_column(heading, overflow="fold", min_width=least)
+        table.add_column("health", no_wrap=True)
         rows = sorted(self._rows, key=lambda row: (order.index(row.service), row.place))
         for row in rows:
             table.add_row(row.service, row.place, *_cells(row))
@@ -98,23 +98,37 @@ class Board:
         remarks = [
             f"{row.service} on {row.place}: {wrong}" for row in rows for wrong in (*row.problems, row.unknown) if wrong
         ]
-        return captured.get() + "\n".join(remarks)
+        return captured.get() + "\n".join([*remarks, *_previous(rows)])
 
 
-def _cells(row: Row) -> tuple[str, str, str, str]:
+def _cells(row: Row) -> tuple[str, str, str]:
     status = row.status
     if status is None:
-        return "?", "?", "unknown", ""
+        return "?", "?", "unknown"
     sick = {problem.split(" ")[0] for problem in row.problems}
-    well = sum(instance.name not in sick for instance in status.instances)
-    health = f"{well} of {len(status.instances)} healthy"
-    if not row.problems:
-        health = "healthy" if len(status.instances) == 1 else f"all {len(status.instances)} healthy"
+    well, of = sum(instance.name not in sick for instance in status.instances), len(status.instances)
+    good = "healthy" if row.asked else "running"
+    health = f"{well} of {of} {good}"
+    if well == of and of and not row.problems:
+        health = good if of == 1 else f"all {of} {good}"
     since = ""
     if status.since:
         age = (datetime.now(UTC) - status.since).total_seconds()
         since = f"{status.since:%Y-%m-%d %H:%M}Z, {clock.age(max(0.0, age))}"
-    return _short(status.release or ""), since, health, ", ".join(map(_short, row.previous))
+    return _short(status.release or ""), since, health
+
+
+def _previous(rows: list[Row]) -> list[str]:
+    """What each service could go back to, in full, to be copied; places that have the same share a line."""
+    places: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for row in rows:
+        if row.previous:
+            places.setdefault((row.service, row.previous), []).append(row.place)
+    several = [service for service, _ in places]
+    return [
+        f"{service}{' on ' + ', '.join(where) if several.count(service) > 1 else ''} served before: {', '.join(before)}"
+        for (service, before), where in places.items()
+    ]
 
 
 def _short(release: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pyinfra import state
 from pyinfra.api.operation import operation
 
 from ops import output, runner
 from ops.errors import ConfigurationError, ServiceError
-from ops.operations import services
+from ops.operations import places
 from ops.platforms import maintenance
 from ops.services import Nginx
 from ops.steps import Step, Steps, guarded, plan
@@ -34,8 +35,13 @@ def fronts(service: str | None = None) -> list[tuple[str, bool]]:
     """
     described = {one.name: isinstance(one, Nginx) for one in runner.environment().services}
     if service is not None:
-        return [(name, described[name]) for name in services.names(service)]
+        return [(name, described[name]) for name in places.names(service)]
     return [(name, page) for name, page in described.items() if page] or list(described.items())
+
+
+def in_order(service: str | None, on: bool) -> list[tuple[str, bool]]:
+    """``fronts`` in the order in which they are turned: what is stopped is stopped the last one first."""
+    return fronts(service)[:: -1 if on else 1]
 
 
 @operation()
@@ -47,13 +53,15 @@ def page(service: str, on: bool) -> Steps:
     + service: the name of an nginx
     + on: whether it is to do so
     """
-    found = services.mine(service)
+    found = places.mine(service)
     if found is None:
         return
-    described, _, shell = found
+    described, shell = found.service, found.shell
     if not isinstance(described, Nginx) or shell is None:
         raise ServiceError(f"{service} is no nginx, so it has no maintenance page", "Stop it instead")
     if maintenance.mode(shell, described) is on:
+        if on and state.is_executing:
+            maintenance.prepare(shell, described)  # the page may be on, and not be looked for any more
         output.say(f"maintenance of {service} is {'on' if on else 'off'} already")
         return
     words = f"Turn maintenance of {service} {'on' if on else 'off'}"

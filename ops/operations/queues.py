@@ -26,6 +26,8 @@ def paused(queue: str, paused: bool = True) -> Steps:
 
         queues.paused(name="Hold the orders", queue="orders")
     """
+    if not isinstance(paused, bool):
+        raise ConfigurationError(f"paused={paused} is neither true nor false", "Write paused=true, or paused=false")
     cloud = queues()
     if cloud.paused(queue) is paused:
         output.say(f"the queue {queue} is {'paused' if paused else 'being delivered'} already")

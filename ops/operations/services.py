@@ -3,51 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from difflib import get_close_matches
+from contextlib import ExitStack, contextmanager
 
 from pyinfra import host, inventory, state
-from pyinfra.api.exceptions import NoGroupError
-from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 
-from ops import output, roll, runner
-from ops.errors import (
-    ConfigurationError,
-    HostUnreachable,
-    ReleaseMissing,
-    ServiceError,
-    ServiceMissing,
-    ServiceUnhealthy,
-)
-from ops.hosts import HostShell
-from ops.operations import board
-from ops.platforms import Platform, State, open_platform
-from ops.services import OnHosts, Service
+from ops import host_lock, output, roll, runner
+from ops.errors import ConfigurationError, ReleaseMissing, ServiceError, ServiceUnhealthy
+from ops.operations import board, places
+from ops.operations.places import Place
+from ops.platforms import State
 from ops.steps import Step, Steps, guarded, plan
 from ops.turns import Turns
 
 _board = board.Board()
-_turns: dict[int, Turns] = {}
-
-
-def names(service: str | None = None) -> list[str]:
-    """The names of the environment's services in the order in which they are started, or the one that is asked for.
-
-    Raises:
-        ServiceMissing: there is none of that name.
-    """
-    here = runner.environment()
-    known = [one.name for one in here.services]
-    if service is None:
-        return known
-    if service not in known:
-        close = get_close_matches(service, known, n=1)
-        raise ServiceMissing(
-            f"there is no service {service} in {here.name}",
-            f"{f'Did you mean {close[0]}? ' if close else ''}There are: {', '.join(known) or 'none'}",
-        )
-    return [service]
+_turns = Turns()
+"""Of this run: one failure ends them for every service, because the later ones stand on the earlier."""
 
 
 @operation()
@@ -57,10 +28,9 @@ def look() -> Steps:
     Ask every service on every host what serves, since when, and whether it is healthy; for ``show``. Never a change.
     """
     if state.is_executing:
-        here = runner.environment()
-        for service in here.services:
-            if _is_here(service):
-                shell = _shell(service)
+        for service in runner.environment().services:
+            if places.is_here(service):
+                shell = places.shell_of(service)
                 _board.add(board.row(service, host.name if shell else service.kind, shell))
     yield from ()
 
@@ -82,12 +52,37 @@ def show() -> Steps:
         return
     here = runner.environment()
     for service in here.services:
-        for one in _gone(service):
+        for one in places.unreachable(service):
             _board.add(board.Row(service.name, one.name, None, unknown=f"{one.name} could not be reached"))
-    output.table(_board.render(f"services of {here.name}", names()))
+    output.table(_board.render(f"services of {here.name}", places.names()))
     unknown = _board.unknown()
     if unknown:
         raise ServiceError(f"{', '.join(unknown)} could not be asked", "The reasons are below the table")
+    yield from ()
+
+
+@operation()
+@guarded
+def find(services: list[str]) -> Steps:
+    """
+    See that services are where the inventory says they are. Never a change; whatever is wrong on any host keeps the
+    operations after this one from changing anything on all.
+
+    + services: their names
+
+    **Example:**
+
+    .. code:: python
+
+        services.find(name="Find the services", services=["db", "api"])
+        services.restart(name="Restart the database", service="db")
+        services.restart(name="Restart the service", service="api")
+    """
+    with _queued("the look at the services"):
+        for service in services:
+            found = places.mine(service)
+            if found is not None and state.is_executing:
+                found.platform.status()
     yield from ()
 
 
@@ -107,18 +102,17 @@ def restart(service: str, batch: int | str = 1) -> Steps:
 
         services.restart(name="Restart the service", service="api", batch=2)
     """
-    with _place(service, _turns_of(batch)) as turns:
-        found = mine(service)
+    at_once = _at_once(batch)
+    with _queued(service):
+        found = places.mine(service)
         if found is None:
             return
-        described, platform, shell = found
-        status = platform.status()
+        status = found.platform.status()
         instances = ", ".join(instance.name for instance in status.instances)
         words = f"Restart {service}: {instances}{f' (release {status.release})' if status.release else ''}"
         plan(words)
-        yield Step(
-            words, lambda: _in_turn(turns, service, lambda: roll.restarted(described, platform, shell, host.log))
-        )
+        with _alone(found):
+            yield _in_turn(words, found, at_once, lambda: _restarted(found))
 
 
 @operation()
@@ -129,51 +123,70 @@ def stop(service: str) -> Steps:
 
     + service: its name
     """
-    found = mine(service)
+    found = places.mine(service)
     if found is None:
         return
-    _, platform, _ = found
-    running = [one.name for one in platform.status().instances if one.state is not State.STOPPED]
-    if not running:
+    _refuse_after_failure(found)
+    platform = found.platform
+    up = [one.name for one in platform.status().instances if one.state is not State.STOPPED]
+    if not up:
         output.say(f"{service} is stopped already")
         return
-    words = f"Stop {service}: {', '.join(running)}"
+    words = f"Stop {service}: {', '.join(up)}"
     plan(words)
 
     def do() -> None:
-        for instance in running:
+        for instance in up:
             platform.stop(instance)
-        left = [one.name for one in platform.status().instances if one.state is not State.STOPPED]
+        # One that has failed does not run; one that is started again and again would be seen as starting.
+        left = [one.name for one in platform.status().instances if one.state in (State.RUNNING, State.STARTING)]
         if left:
             raise ServiceError(f"{', '.join(left)} did not stop", "Look at its log")
 
-    yield Step(words, do)
+    with _alone(found):
+        yield Step(words, do)
 
 
 @operation()
 @guarded
 def start(service: str) -> Steps:
     """
-    Start a service on all its hosts, and wait until it is healthy. No change where it runs.
+    Start a service on all its hosts, and wait until it is healthy. No change where it runs and is healthy.
 
     + service: its name
     """
-    found = mine(service)
-    if found is None:
-        return
-    described, platform, shell = found
-    down = [one.name for one in platform.status().instances if one.state is not State.RUNNING]
-    if not down:
-        output.say(f"{service} runs already")
-        return
-    words = f"Start {service}: {', '.join(down)}"
-    plan(words)
-    yield Step(words, lambda: roll.started(described, platform, shell, host.log))
+    with _queued(service):
+        found = places.mine(service)
+        if found is None:
+            return
+        status = found.platform.status()
+        if not status.instances:
+            raise ServiceError(f"{service} has no instance that could be started", "Deploy it first")
+        down = [one.name for one in status.instances if one.state is not State.RUNNING]
+        if not down:
+            sick = [
+                f"{one.name} {wrong}"
+                for one, wrong in zip(status.instances, _problems(found), strict=True)
+                if wrong and state.is_executing
+            ]
+            if sick:
+                raise ServiceUnhealthy(f"{service} runs, but is not healthy: {'; '.join(sick)}", "Restart it")
+            output.say(f"{service} runs already")
+            return
+        words = f"Start {service}: {', '.join(down)}"
+        plan(words)
+        with _alone(found):
+            yield _in_turn(
+                words,
+                found,
+                len(list(inventory)),
+                lambda: roll.started(found.service, found.platform, found.shell, host.log),
+            )
 
 
 @operation()
 @guarded
-def activate(service: str, release: str, batch: int | str = 1) -> Steps:
+def activate(service: str, release: str | int, batch: int | str = 1) -> Steps:
     """
     Let another release serve, host after host, health-gated as a restart. No change where it serves.
 
@@ -183,96 +196,93 @@ def activate(service: str, release: str, batch: int | str = 1) -> Steps:
     + release: the platform's own name for it
     + batch: on how many hosts at once
     """
-    with _place(service, _turns_of(batch)) as turns:
-        found = mine(service)
+    release, at_once = _release(release), _at_once(batch)
+    with _queued(service):
+        found = places.mine(service)
         if found is None:
             return
-        described, platform, shell = found
-        known = [one.id for one in platform.releases()]
+        platform = found.platform
+        status, releases = platform.overview()
+        known = [one.id for one in releases]
         if release not in known:
             raise ReleaseMissing(
                 f"{host.name} has no release {release} of {service}", f"There are: {', '.join(known[:5]) or 'none'}"
             )
-        status = platform.status()
-        if status.release == release and all(one.release in (None, release) for one in status.instances):
+        # Of one whose release cannot be seen it is not known that it serves this one.
+        serving = all(
+            one.state is State.RUNNING and (one.release == release or not platform.rolls) for one in status.instances
+        )
+        if status.release == release and serving:
             output.say(f"{service} is on release {release} already")
             return
         words = f"Activate release {release} of {service} (now {status.release or 'unknown'})"
         plan(words)
 
         def do() -> None:
-            platform.activate(release)
-            if platform.rolls:
-                roll.restarted(described, platform, shell, host.log)
+            if platform.activate(release) and not platform.rolls:
+                return
+            _restarted(found)
 
-        yield Step(words, lambda: _in_turn(turns, service, do))
-
-
-def mine(service: str) -> tuple[Service, Platform, HostShell | None] | None:
-    """The service as far as the host at hand is concerned with it; None when it is not."""
-    (name,) = names(service)
-    described: Service = next(one for one in runner.environment().services if one.name == name)
-    if not _is_here(described):
-        return None
-    gone = _gone(described)
-    if gone:
-        raise HostUnreachable(
-            f"{', '.join(one.name for one in gone)} of {name} could not be reached, so nothing was done",
-            "Look at it, or leave it out by naming the others: --limit …",
-        )
-    shell = _shell(described)
-    return described, open_platform(described, shell), shell
+        with _alone(found):
+            yield _in_turn(words, found, at_once, do)
 
 
-def _is_here(service: Service) -> bool:
-    """On a host of ours: whether the host at hand is one of them. On a cloud: the runner speaks for it."""
-    if not isinstance(service, OnHosts):
-        return runner.is_runner()
-    try:
-        inventory.get_group(service.hosts)
-    except NoGroupError:
-        raise ConfigurationError(
-            f"the service {service.name} runs on the group {service.hosts}, which the inventory does not have",
-            f'Write: {service.hosts} = environment.group("app-1.example.com")',
-        ) from None
-    return service.hosts in host.groups
+def _restarted(found: Place) -> None:
+    roll.restarted(found.service, found.platform, found.shell, host.log)
 
 
-def _gone(service: Service) -> list[Host]:
-    """The hosts of a service that pyinfra could not connect to."""
-    if not isinstance(service, OnHosts):
-        return []
-    return [one for one in inventory.get_group(service.hosts) if state.is_host_in_limit(one) and not one.connected]
+def _problems(found: Place) -> list[str | None]:
+    return roll.problems(found.service, found.platform.status(), found.shell)
 
 
-def _shell(service: Service) -> HostShell | None:
-    return HostShell(host) if isinstance(service, OnHosts) else None
+def _release(release: str | int) -> str:
+    """What a release is called: pyinfra makes numbers of what looks like one."""
+    if isinstance(release, (float, bool)):
+        raise ConfigurationError(f"release={release} was read as a number", "Write it in quotes: release='\"1.10\"'")
+    return str(release)
 
 
-def _turns_of(batch: int | str) -> Turns:
-    """The turns of this run; one failure ends them for every service, because the later ones stand on the earlier."""
+def _at_once(batch: int | str) -> int:
     try:
         at_once = int(batch)
     except ValueError:
         at_once = 0
     if at_once < 1:
         raise ConfigurationError(f"batch={batch} is no number of hosts", "Write --data batch=2")
-    return _turns.setdefault(at_once, Turns(at_once))
+    return at_once
 
 
 @contextmanager
-def _place(service: str, turns: Turns) -> Iterator[Turns]:
-    """A place in the queue, in the inventory's order: taken before the host is asked anything, so none is too late."""
-    if not state.is_executing:
-        yield turns
-        return
-    with turns.queued(f"{service} on {host.name}", list(inventory).index(host)):
-        yield turns
+def _queued(service: str) -> Iterator[None]:
+    """A place in the queue, taken before the host is asked anything, so that nobody begins too early."""
+    with ExitStack() as stack:
+        if state.is_executing:
+            stack.enter_context(_turns.queued(f"{service} on {host.name}"))
+        yield
 
 
-def _in_turn(turns: Turns, service: str, do: Callable[[], None]) -> None:
-    who = f"{service} on {host.name}"
-    with turns.one(who) as there_is_one:
-        if not there_is_one:
-            raise ServiceUnhealthy(f"{who} was left as it is, because {turns.failed} failed", "")
-        do()
+@contextmanager
+def _alone(found: Place) -> Iterator[None]:
+    """Nobody else may be at work on the service on this host. A cloud has rules of its own."""
+    with ExitStack() as stack:
+        if state.is_executing and found.shell is not None:
+            name = f"{runner.environment().name}-{found.service.name}"
+            stack.enter_context(host_lock.held(found.shell, name))
+        yield
+
+
+def _in_turn(words: str, found: Place, at_once: int, do: Callable[[], None]) -> Step:
+    """A step that waits for its turn; where the service is not well it comes first, for nothing is lost there."""
+    well = not state.is_executing or not any(_problems(found))
+
+    def wait_and_do() -> None:
+        with _turns.one(found.who, (well, list(inventory).index(host)), at_once):
+            _refuse_after_failure(found)
+            do()
+
+    return Step(words, wait_and_do)
+
+
+def _refuse_after_failure(found: Place) -> None:
+    if _turns.failed:
+        raise ServiceUnhealthy(f"{found.who} was left as it is, because {_turns.failed} failed", "")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
-from ops.errors import PlatformDenied, PlatformUnreachable, ServiceError, ServiceMissing
+from ops.errors import ConfigurationError, PlatformDenied, PlatformUnreachable, ServiceError, ServiceMissing
 from ops.secrets import Secret
 
 TRIES = 5
 LONGEST_WAIT = 30.0
-"""Seconds that a Retry-After may ask for; more than that is not waited for."""
+"""Seconds that a Retry-After may ask for; what asks for more is not tried again."""
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and without a byte."""
 
@@ -38,7 +40,7 @@ class Api:
         self._session.trust_env = False  # no .netrc: it would replace the token
         self._session.headers.update(headers or {})
         if token is not None:
-            self._session.headers["Authorization"] = f"Bearer {token.reveal()}"
+            self._session.headers["Authorization"] = f"Bearer {sendable(token)}"
         adapter = HTTPAdapter(max_retries=_READS)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -71,6 +73,10 @@ class Api:
             response = self._session.request(
                 method, url, json=json, params=params, headers=headers, timeout=TIMEOUT, allow_redirects=False
             )
+        except _TooLong as later:
+            raise ServiceError(
+                f"{self.name} asks to be left alone for {later.seconds:g} s", "Wait that long, then try again"
+            ) from None
         except requests.exceptions.RequestException as error:
             raise PlatformUnreachable(
                 f"{self.name} did not answer at {self._base}: {_reason(error)}", "Look at the network, then try again"
@@ -116,10 +122,37 @@ class ApiError(ServiceError):
         self.body = body
 
 
+def sendable(token: Secret) -> str:
+    """A token as it can stand in a header.
+
+    Raises:
+        ConfigurationError: it holds what no token holds, such as the rest of a line that was copied.
+    """
+    revealed = token.reveal()
+    if not re.fullmatch(r"[\x21-\x7e]+", revealed):
+        raise ConfigurationError(f"{token!r} holds characters that no token has, or none", "Copy it once more")
+    return revealed
+
+
+class _TooLong(Exception):
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
 class _Patient(Retry):
-    def get_retry_after(self, response: Any) -> float | None:
-        asked = super().get_retry_after(response)
-        return None if asked is None else min(asked, LONGEST_WAIT)
+    def parse_retry_after(self, retry_after: str) -> float:
+        """Seconds, a date, or what some servers say instead: fractions, and nothing that can be understood."""
+        try:
+            asked = float(retry_after)
+        except ValueError:
+            try:
+                asked = super().parse_retry_after(retry_after)
+            except InvalidHeader:
+                asked = 0.0
+        if asked > LONGEST_WAIT:
+            raise _TooLong(asked)
+        return max(0.0, asked)
 
 
 _LIMITS = {"backoff_factor": 0.3, "allowed_methods": None, "raise_on_status": False, "redirect": 0}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from ops.errors import ServiceMissing
+
 
 class State(StrEnum):
     """How an instance is, as its platform says; whether it is healthy is asked for separately."""
@@ -69,8 +71,16 @@ class Status:
         return next((state for state in order if state in found), State.RUNNING if found else State.STOPPED)
 
     def of(self, name: str) -> Instance:
-        """The instance of that name."""
-        return next(instance for instance in self.instances if instance.name == name)
+        """The instance of that name.
+
+        Raises:
+            ServiceMissing: it is gone.
+        """
+        for instance in self.instances:
+            if instance.name == name:
+                return instance
+        there = ", ".join(instance.name for instance in self.instances)
+        raise ServiceMissing(f"there is no instance {name} any more", f"There are: {there or 'none'}")
 
 
 class Platform(ABC):
@@ -124,12 +134,13 @@ class Platform(ABC):
         """
 
     @abstractmethod
-    def logs(self, since: datetime | None = None, lines: int = 100) -> list[str]:
+    def logs(self, since: datetime | None = None, lines: int = 100, instance: str | None = None) -> list[str]:
         """The last lines of the service's log, oldest first.
 
         Args:
             since: none that are older.
             lines: at most so many.
+            instance: of this one alone, where the platform keeps them apart; None: of all.
         """
 
     @abstractmethod

@@ -12,7 +12,8 @@ from typing import Any
 
 from ops.errors import PlatformDenied, PlatformUnreachable, ReleaseMissing, ServiceError, ServiceUnhealthy
 from ops.platforms.api import Api, ApiError
-from ops.platforms.base import Instance, Platform, Release, State, Status
+from ops.platforms.base import Instance, Release, State, Status
+from ops.platforms.cloud import CloudPlatform
 from ops.platforms.revisions import PINNED, Entry, Revisions, failed, noted, serves, short
 from ops.secrets import Secret
 from ops.services import CloudRun
@@ -35,7 +36,7 @@ _TEMPLATE = {
 _log = logging.getLogger(__name__)
 
 
-class CloudRunPlatform(Platform):
+class CloudRunPlatform(CloudPlatform):
     """A service on Cloud Run; its revisions are its releases, and what a restart makes is the same release.
 
     When a release served is known of what was switched by this project; see ``ops.platforms.revisions``.
@@ -44,7 +45,7 @@ class CloudRunPlatform(Platform):
         service: its description.
     """
 
-    pause = 1.0
+    cloud = "Cloud Run"
 
     def __init__(self, service: CloudRun) -> None:
         self._service = service
@@ -53,11 +54,6 @@ class CloudRunPlatform(Platform):
         self._api = Api("Cloud Run", service.api, token)
         self._logging = Api("Cloud Logging", service.logging, token)
         self._path = f"projects/{service.project}/locations/{service.region}/services/{self._name}"
-
-    @property
-    def rolls(self) -> bool:
-        """See ``Platform``."""
-        return False
 
     def status(self) -> Status:
         """See ``Platform``."""
@@ -155,7 +151,7 @@ class CloudRunPlatform(Platform):
         )  # fmt: skip
         return True
 
-    def logs(self, since: datetime | None = None, lines: int = 100) -> list[str]:
+    def logs(self, since: datetime | None = None, lines: int = 100, instance: str | None = None) -> list[str]:
         """See ``Platform``."""
         wanted = (
             'resource.type="cloud_run_revision"'

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from shlex import quote
 
 from ops.errors import ReleaseMissing, ServiceError
 from ops.platforms.base import Release
-from ops.platforms.shell import Shell, must
+from ops.platforms.shell import Shell, must, to_the_end
 
 _LEDGER = "served.log"
 """Lines of time and release, in order: what was activated here, and when."""
@@ -43,8 +44,8 @@ class Directories:
         """Prints what serves, what served and what is there: for ``read``, beside a platform's own questions."""
         base = quote(self.base)
         return (
-            f"cd {base} && "
-            'printf "current %s %s\\n" "$(readlink current || echo -)" "$(stat -c %Y current 2>/dev/null || echo 0)"; '
+            f"cd {base} && printf 'base %s\\n' \"$(pwd -P)\" && "
+            'printf "current %s %s\\n" "$(stat -c %Y current 2>/dev/null || echo 0)" "$(readlink current || echo -)"; '
             f"[ ! -f {_LEDGER} ] || sed 's/^/served /' {_LEDGER}; "
             'for each in releases/*/; do [ -d "$each" ] && stat -c \'there %Y %n\' "$each"; done; true'
         )
@@ -61,7 +62,7 @@ class Directories:
         there: dict[str, int] = {}
         for line in printed.splitlines():
             match line.split(" ", 2):
-                case ["current", link, since] if link != "-":
+                case ["current", since, link] if link != "-":
                     current, current_since = link.rstrip("/").rpartition("/")[2], int(since)
                 case ["served", time, id]:
                     served[id] = _time(time)
@@ -75,11 +76,6 @@ class Directories:
         others.sort(key=lambda id: (served.get(id, began), there[id]), reverse=True)
         rest = [Release(id, served.get(id)) for id in others]
         return Known([serves, *rest] if serves else rest, serves)
-
-    def holding(self, directory: str) -> str | None:
-        """The release that a directory lies in; None when it is in none."""
-        _, below, rest = directory.partition(f"{self.base}/releases/")
-        return rest.split("/")[0] if below else None
 
     def activate(self, release: str) -> bool:
         """Point ``current`` at another release, by one rename; whether that was a change.
@@ -100,18 +96,36 @@ class Directories:
         # What served before is written down too: it may have been put there by hand.
         before = f"{serving.served:%Y-%m-%dT%H:%M:%SZ} {serving.id}" if serving and serving.served else ""
         lines = "".join(
-            f"grep -qxF {quote(line)} {_LEDGER} 2>/dev/null || echo {quote(line)} >> {_LEDGER}\n"
+            f"grep -qxF {quote(line)} {_LEDGER} || echo {quote(line)} >> {_LEDGER}\n"
             for line in (before, f"{now} {release}")
             if line
         )
         must(
             self._shell,
-            f"set -e\ncd {quote(self.base)}\n{lines}"
-            f"ln -sfn {quote(f'releases/{release}')} current.new.$$\nmv -T current.new.$$ current",
+            to_the_end(
+                f"set -e\ncd {quote(self.base)}\n: >> {_LEDGER}\n"
+                f"ln -sfn {quote(f'releases/{release}')} current.new.$$\n"
+                f"mv -T current.new.$$ current || {{ rm -f current.new.$$; exit 1; }}\n{lines}"
+            ),
             f"{self.base}/current cannot be changed",
             "Give the user that connects the right to write there",
         )
         return True
+
+
+def holding(printed: str, directory: str) -> str | None:
+    """The release that a directory lies in, such as the one that a process works in.
+
+    Args:
+        printed: by ``Directories.script``, which follows the links that lead to the base, as the kernel does.
+        directory: an absolute path without links.
+
+    Returns:
+        Its id; None when the directory is in none.
+    """
+    base = re.search(r"^base (.+)$", printed, re.MULTILINE)
+    _, below, rest = directory.partition(f"{base[1]}/releases/") if base else ("", "", "")
+    return rest.split("/")[0] if below else None
 
 
 def _time(text: str) -> datetime:

@@ -9,7 +9,7 @@ from shlex import quote
 from ops.errors import ReleaseMissing, ServiceError, ServiceMissing
 from ops.platforms import crash_loop, settings
 from ops.platforms.base import Instance, Platform, Release, State, Status
-from ops.platforms.shell import Shell, must
+from ops.platforms.shell import Shell, must, to_the_end
 from ops.services import Docker
 
 _LEDGER = "served.log"
@@ -26,6 +26,8 @@ _STOPPED = ("0", "137", "143")
 """Exit codes of a container that was told to stop: Docker does not keep whether it was. Out of memory is told apart."""
 _STATE = "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.StartedAt}}"
 _SHOWN = _STATE + " {{.RestartCount}} {{.Config.Image}}"
+_TAG = "s/^(export +)?TAG=[\"']?([^\"' #]*).*$/tag \\2/p"
+"""The last line counts, as Compose reads such a file."""
 _PATIENCE = 120
 
 
@@ -119,7 +121,7 @@ class DockerPlatform(Platform):
         self._do("stop", instance, at_once if self._project else f"{self._docker} stop {quote(instance)}")
 
     def _do(self, verb: str, instance: str, script: str) -> None:
-        must(self._shell, script, f"{instance} could not be told to {verb}",
+        must(self._shell, to_the_end(script), f"{instance} could not be told to {verb}",
              "Look at the container's name, and at what Docker says of it", _PATIENCE)  # fmt: skip
 
     def activate(self, release: str) -> bool:
@@ -139,23 +141,26 @@ class DockerPlatform(Platform):
         if before.release and before.since:
             # What served before is written down too: it may have been put there by hand.
             lines.insert(0, f"{before.since:%Y-%m-%dT%H:%M:%SZ} {before.release}")
-        script = f"set -e\ncd {quote(self._project)}\ntouch .env {_LEDGER}\n"
+        # The file holds secrets: the new one is made with the old one's rights, and takes its place at once. It may be
+        # a link, and hold bytes that are no text here.
+        script = (
+            f"set -e\ncd {quote(self._project)}\n: >> .env\n: >> {_LEDGER}\n"
+            'old=$(readlink -f .env)\nnew=$old.new.$$\ncp -p "$old" "$new"\n'
+            f'{{ LC_ALL=C awk \'!/^(export +)?TAG=/\' "$old" && echo {quote(f"TAG={release}")}; }} > "$new" && '
+            'mv -T "$new" "$old" || { rm -f "$new"; exit 1; }\n'
+        )
         for line in lines:
             script += f"grep -qxF {quote(line)} {_LEDGER} || echo {quote(line)} >> {_LEDGER}\n"
-        # The file holds secrets: the new one is made with the old one's rights, and takes its place at once.
-        script += (
-            "new=.env.new.$$\ncp -p .env $new\n"
-            f"{{ grep -v '^TAG=' .env || true; echo {quote(f'TAG={release}')}; }} > $new\nmv -T $new .env"
-        )
-        must(self._shell, script, f"{self._project}/.env cannot be changed",
+        must(self._shell, to_the_end(script), f"{self._project}/.env cannot be changed",
              "Give the user that connects the right to write there")  # fmt: skip
         return True
 
-    def logs(self, since: datetime | None = None, lines: int = 100) -> list[str]:
+    def logs(self, since: datetime | None = None, lines: int = 100, instance: str | None = None) -> list[str]:
         """See ``Platform``."""
         after = f" --since {since.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" if since else ""
         script = "".join(
-            f"{self._docker} logs -t -n {lines}{after} {self._id(name)} 2>&1\n" for name in self._containers
+            f"{self._docker} logs -t -n {lines}{after} {self._id(name)} 2>&1\n"
+            for name in ([instance] if instance else self._containers)
         )
         # Each line begins with its time.
         found = sorted(line for line in self._shell.run(script).out.splitlines() if re.match(r"\d{4}-", line))
@@ -181,13 +186,13 @@ class DockerPlatform(Platform):
         return (
             f"{self._docker} image ls --format 'image {{{{.Tag}}}}' {quote(self._service.image)}\n"
             f"cd {quote(self._project)}\n[ ! -f .env ] || {{ stat -c 'since %Y' .env; "
-            f"sed -n 's/^TAG=/tag /p' .env; }}\n[ ! -f {_LEDGER} ] || sed 's/^/served /' {_LEDGER}\n"
+            f"sed -nE {quote(_TAG)} .env; }}\n[ ! -f {_LEDGER} ] || sed 's/^/served /' {_LEDGER}\n"
         )
 
 
 def _kept(printed: str) -> tuple[str | None, datetime | None, dict[str, datetime]]:
     """The tag that is to serve, since when it is the one, and when each began to serve."""
-    tag = re.search(r"^tag (\S+)$", printed, re.MULTILINE)
+    tags = re.findall(r"^tag (\S+)$", printed, re.MULTILINE)
     since = re.search(r"^since (\d+)$", printed, re.MULTILINE)
     served = {tag: datetime.fromisoformat(time) for time, tag in re.findall(r"^served (\S+) (\S+)$", printed, re.M)}
-    return tag and tag[1], datetime.fromtimestamp(int(since[1]), UTC) if since else None, served
+    return tags[-1] if tags else None, datetime.fromtimestamp(int(since[1]), UTC) if since else None, served

@@ -10,7 +10,8 @@ from typing import Any
 
 from ops.errors import PlatformUnreachable, ReleaseMissing, ServiceError, ServiceMissing
 from ops.platforms.api import Api, ApiError
-from ops.platforms.base import Instance, Platform, Release, State, Status
+from ops.platforms.base import Instance, Release, State, Status
+from ops.platforms.cloud import CloudPlatform
 from ops.platforms.graphql import asked
 from ops.services import Fly
 
@@ -40,7 +41,7 @@ _CREATE = "mutation Create($input: CreateReleaseInput!) { createRelease(input: $
 _UPDATE = "mutation Update($input: UpdateReleaseInput!) { updateRelease(input: $input) { release { id } } }"
 
 
-class FlyPlatform(Platform):
+class FlyPlatform(CloudPlatform):
     """An app on Fly.io.
 
     Going back is what ``fly deploy --image`` does: a new release of an old image, machine by machine under leases.
@@ -49,17 +50,12 @@ class FlyPlatform(Platform):
         service: its description.
     """
 
-    pause = 1.0
+    cloud = "Fly"
 
     def __init__(self, service: Fly) -> None:
         self._service = service
         self._api = Api("Fly", f"{service.api}/apps/{service.app}", service.token)
         self._web = Api("Fly", service.web, service.token)
-
-    @property
-    def rolls(self) -> bool:
-        """See ``Platform``."""
-        return False
 
     def status(self) -> Status:
         """See ``Platform``."""
@@ -119,8 +115,12 @@ class FlyPlatform(Platform):
         while time.monotonic() < deadline:
             now = self._machine(instance)
             if _began(now) != _began(before) or _state(now) is not _state(before):
-                break
+                return
             time.sleep(PAUSE)
+        raise ServiceError(
+            f"Fly has not restarted {instance} after {self._service.within:g} s",
+            f"Look at fly machine status {instance}",
+        )
 
     def start(self, instance: str) -> None:
         """See ``Platform``."""
@@ -250,14 +250,15 @@ class FlyPlatform(Platform):
             with suppress(ServiceError):  # it ends by itself
                 self._api.ask("DELETE", f"machines/{id}/lease", headers=header)
 
-    def logs(self, since: datetime | None = None, lines: int = 100) -> list[str]:
+    def logs(self, since: datetime | None = None, lines: int = 100, instance: str | None = None) -> list[str]:
         """See ``Platform``."""
         found = self._web.ask("GET", f"api/v1/apps/{self._service.app}/logs", params={"next_token": ""})["data"]
         entries = [entry["attributes"] for entry in found]
         return [
             f"{entry['timestamp']} {entry['instance']} {entry['message']}"
             for entry in entries
-            if since is None or datetime.fromisoformat(entry["timestamp"]) >= since
+            if (since is None or datetime.fromisoformat(entry["timestamp"]) >= since)
+            and instance in (None, entry["instance"])
         ][-lines:]
 
     def missing(self, names: list[str]) -> list[str]:

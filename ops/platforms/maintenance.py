@@ -55,7 +55,7 @@ def turn(shell: Shell, description: Nginx, on: bool) -> bool:
         ServiceError: nginx does not look for the file; what must be done once for that is said.
     """
     if on:
-        _prepare(shell, description)
+        prepare(shell, description)
     wanted, other = ("on", "off") if on else ("off", "on")
     # Without either file there is nothing to rename on the way on, and nothing to do on the way off.
     begin = "[ -f off ] || : > off; " if on else ""
@@ -69,8 +69,12 @@ def turn(shell: Shell, description: Nginx, on: bool) -> bool:
     return printed.strip() == "changed"
 
 
-def _prepare(shell: Shell, description: Nginx) -> None:
-    """Write what is to be included, and see that nginx includes it and knows that it does."""
+def prepare(shell: Shell, description: Nginx) -> None:
+    """Write what is to be included, and see that nginx includes it and knows that it does.
+
+    Raises:
+        ServiceError: it does not; what must be done once is said.
+    """
     include = f"{description.maintenance}/server.conf"
     text = _text(description)
     # The workers, who are somebody else, must get through.

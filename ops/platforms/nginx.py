@@ -10,7 +10,7 @@ from ops.errors import ReleaseMissing, ServiceError, ServiceMissing
 from ops.platforms import processes, settings
 from ops.platforms.base import Instance, Platform, Release, State, Status
 from ops.platforms.directories import Directories, Known
-from ops.platforms.shell import Ran, Shell, must
+from ops.platforms.shell import Ran, Shell, must, to_the_end
 from ops.services import Nginx
 
 _REFUSED, _BACK, _LOST, _BUSY = 71, 72, 73, 74
@@ -75,17 +75,20 @@ done
 """
 
 # The version is checked as a file beside the main one, because relative includes are looked for from there. The lock
-# is on the directory itself, and a connection that breaks does not stop what has begun.
+# is on the directory itself.
 _ACTIVATE = r"""
-trap '' HUP
 exec 9< "$versions" && flock -w 120 9 || exit 74
 new=$configuration.new; old=$configuration.before
 cp -p "$configuration" "$new" && cat "$versions/releases/$release" > "$new" || exit 1
 "$nginx" -t -c "$new" || { rm -f "$new"; exit 71; }
-cp -pP "$configuration" "$old" && mv "$new" "$configuration" || exit 1
+rm -f "$new"
+# It may be a link, as in a checked out directory: what it leads to is replaced.
+file=$(readlink -f "$configuration")
+cp -p "$file" "$old" && cp -p "$file" "$file.new" && cat "$versions/releases/$release" > "$file.new" || exit 1
+mv "$file.new" "$file" || exit 1
 pid=$(master)
 if [ -n "$pid" ] && ! reload "$pid"; then
-  mv "$old" "$configuration"
+  cp -p "$old" "$file.new" && mv "$file.new" "$file"; rm -f "$old"
   reload "$pid" 2>/dev/null || exit 73
   exit 72
 fi
@@ -107,7 +110,7 @@ if [ -f served.log ]; then
   sed 's/^/served /' served.log
   while read -r time id; do ! cmp -s "releases/$id" "$configuration" || last=$id; done < served.log
 fi
-echo "current ${last:-${same:--}} $(stat -c %Y "$configuration")"
+echo "current $(stat -L -c %Y "$configuration") ${last:-${same:--}}"
 """
 
 
@@ -224,7 +227,8 @@ class NginxPlatform(Platform):
             return False
         # What served before is written down too: it may have been put there by hand.
         served = f"{serving.served:%Y-%m-%dT%H:%M:%SZ} {serving.id}" if serving and serving.served else ""
-        ran = self._shell.run(self._script(_ACTIVATE, release=release, served=served), timeout=240)
+        script = to_the_end(self._script(_ACTIVATE, release=release, served=served))
+        ran = self._shell.run(script, timeout=240)
         if ran.code:
             raise self._failure(release, ran)
         return True
@@ -250,7 +254,7 @@ class NginxPlatform(Platform):
         return ServiceError(f"{host}: {service.configuration} cannot be changed: {reason}",
                             "Give the user that connects the right to write there")  # fmt: skip
 
-    def logs(self, since: datetime | None = None, lines: int = 100) -> list[str]:
+    def logs(self, since: datetime | None = None, lines: int = 100, instance: str | None = None) -> list[str]:
         """See ``Platform``. It is the error log."""
         printed = must(
             self._shell,

@@ -38,7 +38,7 @@ _DAEMON = (
 # The list holds the whole environment of every process, so all but a few fields is dropped before it leaves the host.
 _LIST = r"""
 const fs = require('fs');
-const [name, base] = process.argv.slice(1);
+const [name, base, only] = process.argv.slice(1);
 let all;
 try {
   all = JSON.parse(fs.readFileSync(0, 'utf8').split('\n').filter(line => line.startsWith('[')).pop());
@@ -60,7 +60,8 @@ console.log(JSON.stringify({
     release: each.pid ? holding(working(each.pid)) || holding(each.pm2_env.pm_cwd) : null,
     fixed: Boolean(holding(each.pm2_env.pm_cwd) || holding(each.pm2_env.pm_exec_path)),
   })),
-  logs: [...new Set(found.flatMap(each => [each.pm2_env.pm_err_log_path, each.pm2_env.pm_out_log_path]))]
+  logs: [...new Set(found.filter(each => !only || String(each.pm_id) === only)
+    .flatMap(each => [each.pm2_env.pm_err_log_path, each.pm2_env.pm_out_log_path]))]
     .filter(each => each !== '/dev/null' && time(each) !== null).sort((one, other) => time(one) - time(other)),
 }));
 """
@@ -131,18 +132,18 @@ class Pm2Platform(ReleasedPlatform):
         self._pm2 = quote(command)
 
     def _ask(self) -> tuple[tuple[Instance, ...], str]:
-        base = self._directories.base if self._directories else ""
-        script = f"( {self._listing(base)} ) || exit\n"
+        script = f"( {self._listing()} ) || exit\n"
         ran = self._shell.run(self._before + script + self._releases_script())
         instances = self._read(ran).instances
         return instances, ran.out
 
-    def _listing(self, base: str) -> str:
-        return f"{self._pm2} jlist --silent | node -e {quote(_LIST)} {quote(self._process)} {quote(base)}"
-
-    def _look(self) -> _Found:
+    def _listing(self, instance: str | None = None) -> str:
         base = self._directories.base if self._directories else ""
-        return self._read(self._shell.run(self._before + self._listing(base)))
+        only = _id(instance) if instance else ""
+        return f"{self._pm2} jlist --silent | node -e {quote(_LIST)} {quote(self._process)} {quote(base)} {only}"
+
+    def _look(self, instance: str | None = None) -> _Found:
+        return self._read(self._shell.run(self._before + self._listing(instance)))
 
     def _read(self, ran: Ran) -> _Found:
         host, home = self._shell.host, self._service.home or "~/.pm2"
@@ -219,9 +220,9 @@ class Pm2Platform(ReleasedPlatform):
     def _do(self, script: str, what: str) -> None:
         must(self._shell, self._before + script, what, "Look at pm2.log in PM2_HOME", timeout=120)
 
-    def logs(self, since: datetime | None = None, lines: int = 100) -> list[str]:
+    def logs(self, since: datetime | None = None, lines: int = 100, instance: str | None = None) -> list[str]:
         """See ``Platform``. Its log has no times of its own, so ``since`` is not looked at."""
-        files = " ".join(map(quote, self._look().logs))
+        files = " ".join(map(quote, self._look(instance).logs))
         if not files:
             return []
         script = f'for each in {files}; do tail -n {lines} "$each"; done'

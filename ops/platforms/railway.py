@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from ops.errors import ReleaseMissing, ServiceError, ServiceMissing
-from ops.platforms.api import Api
-from ops.platforms.base import Instance, Platform, Release, State, Status
+from ops.platforms.api import Api, sendable
+from ops.platforms.base import Instance, Release, State, Status
+from ops.platforms.cloud import CloudPlatform
 from ops.platforms.graphql import asked
 from ops.services import Railway
 
@@ -72,7 +73,7 @@ class _Deployment:
         return Status(tuple(Instance("", _REPLICAS.get(one, State.STARTING)) for one in self.replicas)).state
 
 
-class RailwayPlatform(Platform):
+class RailwayPlatform(CloudPlatform):
     """A service on Railway.
 
     Going back makes a new deployment of an old snapshot, of image and variables. So a release is what shares a
@@ -82,20 +83,15 @@ class RailwayPlatform(Platform):
         service: its description.
     """
 
-    pause = 1.0
+    cloud = "Railway"
 
     def __init__(self, service: Railway) -> None:
         self._service = service
-        headers = {"Project-Access-Token": service.token.reveal()} if service.project_token else None
+        headers = {"Project-Access-Token": sendable(service.token)} if service.project_token else None
         self._api = Api("Railway", service.api, None if service.project_token else service.token, headers)
 
     def _ask(self, query: str, **variables: Any) -> dict[str, Any]:
         return asked(self._api, "", self._service.token, query, **variables)
-
-    @property
-    def rolls(self) -> bool:
-        """See ``Platform``."""
-        return False
 
     def status(self) -> Status:
         """See ``Platform``. The replicas of a service are one instance: Railway starts and stops them together."""
@@ -132,14 +128,18 @@ class RailwayPlatform(Platform):
         if before.state is State.STOPPED:
             self.start(instance)
             return
-        self._ask(_RESTART, id=before.id)
+        if self._ask(_RESTART, id=before.id).get("deploymentRestart") is not True:
+            raise ServiceError(f"Railway refused to restart {instance}", "Look at the service's deployments there")
 
         # Until then Railway shows the process that is about to go as one that runs.
         def seen(history: list[_Deployment]) -> bool:
             now = _current(history)
             return now.moved != before.moved or now.state is not before.state
 
-        self._until(seen)
+        if not self._until(seen):
+            raise ServiceError(
+                f"Railway has not restarted {instance} after {self._service.within:g} s", "Look at its log there"
+            )
 
     def start(self, instance: str) -> None:
         """See ``Platform``."""
@@ -204,7 +204,7 @@ class RailwayPlatform(Platform):
             time.sleep(PAUSE)
         return True
 
-    def logs(self, since: datetime | None = None, lines: int = 100) -> list[str]:
+    def logs(self, since: datetime | None = None, lines: int = 100, instance: str | None = None) -> list[str]:
         """See ``Platform``."""
         found = self._ask(
             _LOGS,

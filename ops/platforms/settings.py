@@ -8,6 +8,8 @@ from shlex import quote
 from ops.platforms.shell import Shell, must
 from ops.services import OnHosts
 
+_SET = r"""s/^[[:space:]]*(export[[:space:]]+)?([A-Za-z_][A-Za-z0-9_]*)=("[^"]|'[^']|[^"'[:space:]#]).*$/\2/p"""
+
 
 def missing(shell: Shell, service: OnHosts, names: list[str]) -> list[str]:
     """Those of the names that the service's ``env_file`` does not set, or sets to nothing.
@@ -23,7 +25,7 @@ def missing(shell: Shell, service: OnHosts, names: list[str]) -> list[str]:
     if not names or service.env_file is None:
         return []
     # Only what stands before the = is printed, and only where something stands behind it.
-    script = f"sed -nE 's/^(export +)?([A-Za-z_][A-Za-z0-9_]*)=..*$/\\2/p' {quote(service.env_file)}"
+    script = f"sed -nE {quote(_SET)} {quote(service.env_file)}"
     printed = must(shell, script, f"{service.env_file} cannot be read", "Look at env_file= in the inventory")
     there = set(re.findall(r"^\w+$", printed, re.MULTILINE))
     return [name for name in names if name not in there]

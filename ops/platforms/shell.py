@@ -46,6 +46,21 @@ class Shell(Protocol):
         """
 
 
+def to_the_end(script: str) -> str:
+    """A script that is finished once it has begun, although somebody types Ctrl-C or the connection breaks.
+
+    What it prints is kept until it has ended: who writes to a connection that is gone is ended by that.
+
+    Args:
+        script: one that leaves something half done when it is cut off.
+    """
+    return (
+        "trap '' INT HUP TERM\nops_kept=$(mktemp -d) || exit\n"
+        f'( {script}\n) >"$ops_kept/out" 2>"$ops_kept/err"\nops_code=$?\n'
+        'cat "$ops_kept/out"; cat "$ops_kept/err" >&2; rm -rf "$ops_kept"; exit $ops_code'
+    )
+
+
 def must(shell: Shell, script: str, what: str, hint: str = "", timeout: float = 60) -> str:
     """Run a script that has to succeed; what it printed.
 

@@ -9,8 +9,9 @@ from shlex import quote
 from ops.errors import ServiceError, ServiceMissing
 from ops.platforms import processes
 from ops.platforms.base import Instance, State
+from ops.platforms.directories import holding
 from ops.platforms.released import ReleasedPlatform
-from ops.platforms.shell import Ran, Shell
+from ops.platforms.shell import Ran, Shell, to_the_end
 from ops.services import Supervisor
 
 _STATES = {
@@ -24,6 +25,7 @@ _STATES = {
     "UNKNOWN": State.FAILED,
 }
 """http://supervisord.org/subprocess.html#process-states"""
+_MARK = "ops-log"
 
 
 class SupervisorPlatform(ReleasedPlatform):
@@ -61,7 +63,7 @@ class SupervisorPlatform(ReleasedPlatform):
         process = began.get(int(pid[1])) if pid else None
         if process is None:
             return Instance(name, state)
-        release = self._directories.holding(process.directory) if self._directories else None
+        release = holding(ran.out, process.directory) if self._directories else None
         return Instance(name, state, process.since, release)
 
     def _missing(self, name: str, ran: Ran) -> ServiceError:
@@ -86,7 +88,8 @@ class SupervisorPlatform(ReleasedPlatform):
 
     def _do(self, verb: str, instance: str) -> None:
         """Whether what was started holds is seen by who looks afterwards: "abnormal termination" is no failure here."""
-        ran = self._shell.run(f"{self._ctl} {verb} {quote(instance)}", timeout=120)
+        # supervisorctl stops, and then starts: it must not end in between.
+        ran = self._shell.run(to_the_end(f"{self._ctl} {verb} {quote(instance)}"), timeout=120)
         said = ran.out + ran.err
         if "no such process" in said:
             raise self._missing(instance, ran)
@@ -94,10 +97,23 @@ class SupervisorPlatform(ReleasedPlatform):
             raise ServiceError(f"{self._shell.host}: {instance} could not be told to {verb}: {ran.said}",
                                "Look at supervisord's log")  # fmt: skip
 
-    def logs(self, since: datetime | None = None, lines: int = 100) -> list[str]:
+    def logs(self, since: datetime | None = None, lines: int = 100, instance: str | None = None) -> list[str]:
         """See ``Platform``. Its log has no times, so ``since`` is not looked at."""
-        names = " ".join(map(quote, self._programs))
-        script = f"for each in {names}; do {self._ctl} tail -{200 * lines} $each stderr; done"
-        script += f"; for each in {names}; do {self._ctl} tail -{200 * lines} $each; done"
-        found = [line for line in self._shell.run(script).out.splitlines() if line.strip()]
-        return found[-lines:]
+        names = [instance] if instance else self._programs
+        script = "".join(
+            f"echo {_MARK} {stream}; {self._ctl} tail -{200 * lines} {quote(name)} {stream}\n"
+            for stream in ("stdout", "stderr")
+            for name in names
+        )
+        said: dict[str, list[str]] = {"stdout": [], "stderr": []}
+        into = said["stdout"]
+        for line in self._shell.run(script).out.splitlines():
+            if line.startswith(_MARK):
+                into = said[line.split()[1]]
+            elif line.strip():
+                into.append(line)
+        # Half each, and what one does not need is the other's; what went wrong stands last.
+        out, err = said["stdout"], said["stderr"]
+        of_err = min(len(err), max(lines - lines // 2, lines - len(out)))
+        of_out = min(len(out), lines - of_err)
+        return out[len(out) - of_out :] + err[len(err) - of_err :]

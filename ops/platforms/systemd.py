@@ -9,6 +9,7 @@ from shlex import quote
 from ops.errors import ServiceError, ServiceMissing
 from ops.platforms import crash_loop, processes
 from ops.platforms.base import Instance, State
+from ops.platforms.directories import holding
 from ops.platforms.released import ReleasedPlatform
 from ops.platforms.shell import Ran, Shell, must
 from ops.services import Systemd
@@ -56,14 +57,12 @@ class SystemdPlatform(ReleasedPlatform):
         if len(shown) != len(self._units):
             raise ServiceError(f"{self._shell.host}: systemd does not answer: {ran.said}", "Does systemd run there?")
         began = processes.read(ran.out)
-        now = crash_loop.now(ran.out)
-        instances = tuple(
-            self._instance(unit, properties, began, now) for unit, properties in zip(self._units, shown, strict=True)
-        )
+        named = zip(self._units, shown, strict=True)
+        instances = tuple(self._instance(unit, properties, began, ran.out) for unit, properties in named)
         return instances, ran.out
 
     def _instance(
-        self, unit: str, shown: dict[str, str], began: dict[int, processes.Process], now: datetime
+        self, unit: str, shown: dict[str, str], began: dict[int, processes.Process], printed: str
     ) -> Instance:
         if shown["LoadState"] == "not-found":
             raise self._missing(unit)
@@ -73,10 +72,10 @@ class SystemdPlatform(ReleasedPlatform):
         if state not in (State.RUNNING, State.STARTING):
             return Instance(unit, state)
         since = _time(shown.get("ExecMainStartTimestamp", ""))
-        if since and crash_loop.in_one(int(shown.get("NRestarts", 0)), since, now):
+        if since and crash_loop.in_one(int(shown.get("NRestarts", 0)), since, crash_loop.now(printed)):
             return Instance(unit, State.FAILED)
         process = began.get(int(shown.get("MainPID", 0)))
-        release = self._directories.holding(process.directory) if self._directories and process else None
+        release = holding(printed, process.directory) if self._directories and process else None
         return Instance(unit, state, since, release)
 
     def _missing(self, unit: str) -> ServiceMissing:
@@ -97,20 +96,21 @@ class SystemdPlatform(ReleasedPlatform):
     def _do(self, verb: str, unit: str) -> None:
         """Whether what was started holds is seen by who looks afterwards: a job that failed is no failure here."""
         script = f"export LC_ALL=C\nsystemctl --no-ask-password {verb} -- {quote(unit)}"
-        if verb != "stop":
-            # What was started too often before is not started at all until that is forgotten.
-            script = f"systemctl --no-ask-password reset-failed -- {quote(unit)} 2>/dev/null\n{script}"
+        forget = f"systemctl --no-ask-password reset-failed -- {quote(unit)} 2>/dev/null"
+        # What was started too often before is not started at all until that is forgotten; and what has failed and is
+        # then stopped has not failed any more.
+        script = f"{script} && {{ {forget}; true; }}" if verb == "stop" else f"{forget}\n{script}"
         ran = self._shell.run(script, timeout=_PATIENCE)
-        if ran.code == 0 or re.search(r"^(Job for|A dependency job for) ", ran.err, re.MULTILINE):
+        if ran.code == 0 or re.search(r"^(Job for|A dependency job for) .* failed", ran.err, re.MULTILINE):
             return
         if re.search(r"not found\.$|not loaded\.$", ran.err, re.MULTILINE):
             raise self._missing(unit)
         raise ServiceError(f"{self._shell.host}: {unit} could not be told to {verb}: {_first(ran)}",
                            "May the user that connects do this? Connect as root, or with sudo")  # fmt: skip
 
-    def logs(self, since: datetime | None = None, lines: int = 100) -> list[str]:
+    def logs(self, since: datetime | None = None, lines: int = 100, instance: str | None = None) -> list[str]:
         """See ``Platform``."""
-        units = " ".join(f"-u {quote(unit)}" for unit in self._units)
+        units = " ".join(f"-u {quote(unit)}" for unit in ([instance] if instance else self._units))
         after = f" --since=@{since.timestamp():.6f}" if since else ""
         script = f"TZ=UTC journalctl --quiet --no-pager -o short-iso -n {lines}{after} {units}"
         printed = must(self._shell, script, "the journal cannot be read", "May the user that connects read it?")

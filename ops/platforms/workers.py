@@ -8,7 +8,8 @@ from typing import Any
 
 from ops.errors import ReleaseMissing, ServiceError
 from ops.platforms.api import ApiError
-from ops.platforms.base import Instance, Platform, Release, State, Status
+from ops.platforms.base import Instance, Release, State, Status
+from ops.platforms.cloud import CloudPlatform
 from ops.platforms.cloudflare import Cloudflare, codes
 from ops.services import Workers
 
@@ -18,24 +19,19 @@ KEPT = timedelta(days=7)
 """For how long Workers Logs keeps the longest."""
 
 
-class WorkersPlatform(Platform):
+class WorkersPlatform(CloudPlatform):
     """A script on Cloudflare Workers; its versions are its releases, and its newest deployment serves.
 
     Args:
         service: its description.
     """
 
-    pause = 1.0
+    cloud = "Cloudflare"
 
     def __init__(self, service: Workers) -> None:
         self._script = service.script or service.name
         self._cloudflare = Cloudflare(service.api, service.account, service.token)
         self._path = f"workers/scripts/{self._script}"
-
-    @property
-    def rolls(self) -> bool:
-        """See ``Platform``."""
-        return False
 
     def status(self) -> Status:
         """See ``Platform``. Deployed is running: Cloudflare says no more, so give the service a ``health``."""
@@ -80,7 +76,7 @@ class WorkersPlatform(Platform):
         self._deploy([{"version_id": release, "percentage": 100}], "Rollback")
         return True
 
-    def logs(self, since: datetime | None = None, lines: int = 100) -> list[str]:
+    def logs(self, since: datetime | None = None, lines: int = 100, instance: str | None = None) -> list[str]:
         """See ``Platform``. There are lines only where Workers Logs is enabled for the script."""
         now = datetime.now(UTC)
         begin = max(since or now - KEPT, now - KEPT)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,7 +63,7 @@ def typed(supervised, tmp_path):
         return subprocess.run(
             [Path(sys.executable).with_name("pyinfra"), *words[:1], str(inventory), *words[1:]],
             cwd=root(),
-            env={**os.environ, "PYTHONPATH": str(root())},
+            env={**os.environ, "PYTHONPATH": str(root()), "HOME": str(supervised.data)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -90,7 +95,7 @@ def test_the_table_says_what_serves_since_when_and_fits_in_100_columns(typed):
     shown = typed("-y", "deploys/services.py")
     assert shown.returncode == 0, shown.stderr
     row = next(line for line in shown.stderr.splitlines() if "@local" in line and RELEASES[2] in line)
-    assert f"{RELEASES[1]}, {RELEASES[0]}" in row
+    assert f"web served before: {RELEASES[1]}, {RELEASES[0]}" in shown.stderr
     assert "all 2 healthy" in row
     assert max(map(len, shown.stderr.splitlines())) <= 104
     assert changes(typed("-y", "--json", "deploys/services.py")) == 0
@@ -193,3 +198,89 @@ def test_no_request_fails_while_it_is_restarted(typed, supervised):
     assert run.returncode == 0, run.stderr
     assert len(answered) > 100
     assert failed == []
+
+
+def test_one_that_serves_nobody_is_restarted_first(typed, supervised):
+    ctl(supervised, "stop", "web_2")
+    run = typed("-y", "deploys/restart.py")
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.index("restarting web_2") < run.stderr.index("restarting web_1")
+
+
+def test_what_has_crashed_can_be_stopped(typed, supervised):
+    (supervised.data / "broken").touch()
+    ctl(supervised, "restart", "web_1")
+    deadline = time.monotonic() + 20
+    while "FATAL" not in ctl(supervised, "status", "web_1") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    run = typed("-y", "deploys/stop.py")
+    assert run.returncode == 0, run.stderr
+    assert "RUNNING" not in ctl(supervised, "status")
+
+
+def test_a_release_that_crashed_is_not_on_already(typed, supervised):
+    activate = ("-y", "ops.operations.services.activate", "service=web", f"release={RELEASES[0]}")
+    (supervised.data / "broken").touch()
+    assert typed(*activate).returncode == 1
+    (supervised.data / "broken").unlink()
+    run = typed(*activate)
+    assert run.returncode == 0, run.stderr
+    assert "already" not in run.stderr
+    assert serving(supervised) == [RELEASES[0]] * 2
+    assert typed(*activate[:-1], f"release={RELEASES[2]}").returncode == 0
+
+
+def test_two_operators_are_not_at_it_at_once(typed, supervised):
+    with ThreadPoolExecutor(2) as pool:
+        runs = [run.result() for run in [pool.submit(typed, "-y", "deploys/restart.py") for _ in range(2)]]
+    codes = sorted(run.returncode for run in runs)
+    assert codes[1] == 1, "they were one after the other: nothing was tried"
+    lost = [run.stderr for run in runs if run.returncode]
+    assert all(re.search(r"\S+@\S+ since .* is at work on it. Wait until they are done", said) for said in lost)
+    assert serving(supervised) == [RELEASES[2]] * 2
+    assert typed("-y", "deploys/restart.py").returncode == 0
+
+
+def test_what_is_wrong_with_a_later_service_is_found_before_the_first_is_touched(typed, supervised, tmp_path):
+    inventory = tmp_path / "test.py"
+    service = inventory.read_text().split("services=[")[1].split("    ],")[0]
+    wrong = service.replace('"web"', '"later"').replace('"web_2"', '"no_such"')
+    inventory.write_text(inventory.read_text().replace(service, service + wrong))
+    before = ctl(supervised, "pid", "all")
+    for deploy in ("restart", "start", "stop"):
+        run = typed("-y", f"deploys/{deploy}.py")
+        assert run.returncode == 1
+        assert "supervisord has no program no_such" in run.stderr
+    assert ctl(supervised, "pid", "all") == before
+
+
+def test_what_runs_and_is_not_healthy_does_not_run_already(typed, supervised):
+    pid = int(ctl(supervised, "pid", "web_2"))
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        run = typed("-y", "deploys/start.py")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert run.returncode == 1
+    assert "web runs, but is not healthy: web_2" in run.stderr
+
+
+def test_ctrl_c_lets_the_instance_in_hand_be_started(typed, supervised, tmp_path):
+    """supervisorctl stops, and then starts; the one in hand is held up by a request that takes its time."""
+    slow = socket.create_connection(("127.0.0.1", supervised.ports["web_1"]))
+    slow.sendall(b"GET / HTTP/1.1\r\n")
+    words = [Path(sys.executable).with_name("pyinfra"), "-y", str(tmp_path / "test.py"), "deploys/restart.py"]
+    environment = {**os.environ, "PYTHONPATH": str(root()), "HOME": str(supervised.data)}
+    with subprocess.Popen(words, cwd=root(), env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          text=True, start_new_session=True) as run:  # fmt: skip
+        deadline = time.monotonic() + 30
+        while "STOPPING" not in ctl(supervised, "status", "web_1"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.killpg(run.pid, signal.SIGINT)
+        assert run.wait(timeout=20) == 130
+        assert "finished or cleaned up" in run.stderr.read()
+    slow.close()
+    while "RUNNING" not in ctl(supervised, "status", "web_1"):
+        assert time.monotonic() < deadline + 30, ctl(supervised, "status", "web_1")
+        time.sleep(0.1)

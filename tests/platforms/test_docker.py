@@ -63,6 +63,17 @@ def test_what_else_the_environment_file_holds_stays_as_it_is(stage: Stage) -> No
     assert kept.stat().st_mode & 0o777 == 0o600
 
 
+def test_what_is_no_text_is_kept_and_a_link_stays_a_link(stage: Stage) -> None:
+    shared = stage.place / "shared.env"
+    shared.write_bytes(b"OWNER=Andr\xe9\nexport TAG='three'\nLAST=x")
+    (stage.place / ".env").unlink()
+    (stage.place / ".env").symlink_to("shared.env")
+    assert stage.platform.status().release == "three"
+    assert stage.platform.activate("two")
+    assert shared.read_bytes() == b"OWNER=Andr\xe9\nLAST=x\nTAG=two\n"
+    assert (stage.place / ".env").is_symlink()
+
+
 def test_a_project_that_serves_for_the_first_time_has_no_ledger_yet(stage: Stage) -> None:
     (stage.place / "served.log").unlink()
     status = stage.platform.status()

@@ -154,3 +154,10 @@ def test_machines_beside_the_service_are_none_of_its_instances(stage: OnFly) -> 
         stage.api.machines[id] = {**machine, "id": id, "state": "stopped", "config": config, "events": []}
     assert stage.platform.status().state is State.RUNNING
     assert len(stage.platform.status().instances) == 2
+
+
+def test_a_restart_that_is_accepted_and_not_carried_out_is_a_failure(stage: OnFly) -> None:
+    first = next(iter(stage.api.machines))
+    stage.api.faults.append(Fault(200, {"ok": True}, on=f"{first}/restart"))
+    with pytest.raises(ServiceError, match=f"Fly has not restarted {first} after 1 s"):
+        changed(stage, within=1).restart(first)

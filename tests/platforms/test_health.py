@@ -59,7 +59,8 @@ class Tools(Subshell):
 
 
 def asking(path: str, *at: int) -> Systemd:
-    return Systemd(name="web", hosts="app", health=f"http://127.0.0.1:{{port}}/{path}", ports=at)
+    units = tuple(f"web@{number}" for number in range(len(at)))
+    return Systemd(name="web", hosts="app", units=units, health=f"http://127.0.0.1:{{port}}/{path}", ports=at)
 
 
 @pytest.mark.parametrize("program", ["curl", "wget"])

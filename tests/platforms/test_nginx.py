@@ -135,3 +135,14 @@ def test_its_rights_and_owner_stay(stage) -> None:
 def test_lines_of_the_log_that_are_older_are_left_out(stage) -> None:
     assert stage.platform.logs(datetime.now(UTC) + timedelta(hours=1)) == []
     assert stage.platform.logs(datetime.now(UTC) - timedelta(hours=1))
+
+
+def test_a_configuration_that_is_a_link_stays_one(stage) -> None:
+    real = stage.place / "checked-out.conf"
+    stage.configuration.rename(real)
+    stage.configuration.symlink_to(real)
+    assert stage.platform.activate("two")
+    assert stage.configuration.is_symlink()
+    assert stage.serving() == ["two"]
+    assert stage.platform.status().release == "two"
+    assert not [path for path in stage.place.iterdir() if path.name.endswith((".new", ".before"))]

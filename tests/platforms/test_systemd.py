@@ -178,6 +178,25 @@ def test_an_older_systemctl_tells_the_time_too(stage: Stage) -> None:
     assert exact is not None and seconds == exact.replace(microsecond=0)
 
 
+def test_what_does_not_hold_is_said_although_its_log_cannot_be_read(stage: Stage) -> None:
+    stage.must("systemctl stop web@8002")
+    shell = Journalless(stage.shell)
+    with pytest.raises(ServiceUnhealthy, match="web@8001 was left as it is, because nobody else would have served"):
+        roll._others_hold(stage.service.model_copy(update={"within": 0.5}),
+                          open_platform(stage.service, shell), shell, "web@8001")  # fmt: skip
+    stage.breaks()
+    with pytest.raises(ServiceUnhealthy, match="web@8002") as failure:
+        roll.restarted(stage.service, open_platform(stage.service, shell), shell, lambda _: None)
+    assert "the journal cannot be read" in failure.value.log[0]
+
+
+def test_a_restart_that_was_not_carried_out_is_a_failure(stage: Stage) -> None:
+    service = stage.service.model_copy(update={"within": 1})
+    shell = Idle(stage.shell)
+    with pytest.raises(ServiceUnhealthy, match="it was not started anew, but runs since"):
+        roll.restarted(service, open_platform(service, shell), shell, lambda _: None)
+
+
 def test_it_is_all_the_same_by_ssh(stage: Stage) -> None:
     platform = open_platform(stage.service, Ssh(stage.lot))
     assert platform.status() == stage.platform.status()
@@ -210,6 +229,18 @@ class Without(Changed):
     """Where there is no systemctl."""
 
     before = "PATH=/nowhere /bin/sh -c {script}"
+
+
+class Journalless(Changed):
+    """Where the journal may not be read."""
+
+    before = "journalctl() {{ return 1; }}; eval {script}"
+
+
+class Idle(Changed):
+    """Where whatever changes something succeeds and does nothing."""
+
+    before = 'systemctl() {{ case $* in *restart*) ;; *) command systemctl "$@";; esac; }}; eval {script}'
 
 
 class Older(Changed):

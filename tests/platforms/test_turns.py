@@ -11,18 +11,19 @@ import pytest
 from ops.turns import Turns
 
 
-def roll(turns: Turns, hosts: list[str], at_work, looks=lambda host: None) -> dict[str, bool]:
+def roll(turns: Turns, hosts: list[str], at_work, looks=lambda host: None, at_once=1, sick=()) -> dict[str, bool]:
     """Each host queues, looks, and has its turn; which of them had one."""
     queued = threading.Barrier(len(hosts))
 
     def one(host: str) -> bool:
-        with turns.queued(host, hosts.index(host)):
+        with turns.queued(host):
             queued.wait(10)
             looks(host)
-            with turns.one(host) as there_is_one:
-                if there_is_one:
-                    at_work(host)
-                return there_is_one
+            with turns.one(host, (host not in sick, hosts.index(host)), at_once):
+                if turns.failed:
+                    return False
+                at_work(host)
+                return True
 
     with ThreadPoolExecutor(len(hosts)) as pool:
         running = {host: pool.submit(one, host) for host in reversed(hosts)}
@@ -40,7 +41,7 @@ def test_so_many_work_at_once_in_the_order_of_their_rank():
         working.discard(host)
 
     hosts = [f"h{number}" for number in range(9)]
-    assert all(roll(Turns(3), hosts, work).values())
+    assert all(roll(Turns(), hosts, work, at_once=3).values())
     assert max(most) == 3
     assert sorted(began[:3]) == hosts[:3]
 
@@ -50,7 +51,7 @@ def test_the_first_failure_ends_all_turns_that_have_not_begun():
         if host == "b":
             raise ValueError(host)
 
-    turns = Turns(1)
+    turns = Turns()
     assert roll(turns, ["a", "b", "c", "d"], work) == {"a": True, "b": False, "c": False, "d": False}
     assert turns.failed == "b"
 
@@ -62,16 +63,22 @@ def test_what_one_finds_wrong_while_it_looks_ends_the_turns_of_all():
             raise ValueError(host)
 
     worked = []
-    assert roll(Turns(1), ["a", "b", "c", "d"], worked.append, look) == dict.fromkeys("abcd", False)
+    assert roll(Turns(), ["a", "b", "c", "d"], worked.append, look) == dict.fromkeys("abcd", False)
     assert worked == []
 
 
+def test_who_serves_nobody_anyway_comes_first():
+    began = []
+    roll(Turns(), ["a", "b", "c"], began.append, sick=["c"])
+    assert began == ["c", "a", "b"]
+
+
 def test_a_host_with_nothing_to_do_is_not_waited_for():
-    turns = Turns(1)
-    with turns.queued("a", 0):
+    turns = Turns()
+    with turns.queued("a"):
         pass
-    with turns.queued("b", 1), turns.one("b") as there_is_one:
-        assert there_is_one
-    with pytest.raises(ValueError), turns.queued("c", 2):
+    with turns.queued("b"), turns.one("b", (True, 1), 1):
+        assert not turns.failed
+    with pytest.raises(ValueError), turns.queued("c"):
         raise ValueError
     assert turns.failed == "c"
