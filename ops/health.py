@@ -13,13 +13,16 @@ from ops.services import OnHosts, Service
 TRY = 5
 """Seconds for one try."""
 
+# One line an instance: its number, what was said in words, and the code of an answer.
 _ASKING = f"""
+set -f
 ask() {{
   if command -v curl >/dev/null; then
-    curl --silent --show-error --output /dev/null --max-time {TRY} --write-out "answer $1 %{{http_code}}\\n" "$2" 2>&1
+    said=$(curl -sS --output /dev/null --max-time {TRY} --write-out " answer %{{http_code}}" "$2" 2>&1)
   elif command -v wget >/dev/null; then
-    wget --quiet --tries=1 --timeout={TRY} --output-document=/dev/null "$2" 2>&1 && echo "answer $1 200"
-  else echo neither curl nor wget is installed, one of which is needed; fi | sed "s/^/$1 /"
+    said=$(wget --quiet --tries=1 --timeout={TRY} --output-document=/dev/null "$2" 2>&1) && said="answer 200"
+  else said="neither curl nor wget is installed, one of which is needed"; fi
+  echo $1 $said
 }}
 """
 
@@ -66,13 +69,13 @@ def _from_here(url: str) -> str | None:
 def _from_host(urls: list[str], shell: Shell) -> list[str | None]:
     asked = "".join(f"ask {number} {quote(url)} &\n" for number, url in enumerate(urls))
     printed = shell.run(f"{_ASKING}{asked}wait", timeout=TRY + 25).out
-    return [_read(url, re.findall(rf"^{number} (.+)$", printed, re.MULTILINE)) for number, url in enumerate(urls)]
+    said = dict(re.findall(r"^(\d+) (.+)$", printed, re.MULTILINE))
+    return [_read(url, said.get(str(number), "it said nothing")) for number, url in enumerate(urls)]
 
 
-def _read(url: str, said: list[str]) -> str | None:
+def _read(url: str, said: str) -> str | None:
     """What came of one question; curl tells the code 000 when there was no answer."""
-    code = next((int(found[1]) for line in said if (found := re.fullmatch(r"answer \d+ (\d+)", line))), 0)
-    if code:
-        return None if code < 400 else f"{url} answers {code}"
-    why = next((line for line in reversed(said) if not line.startswith("answer ")), "it said nothing")
-    return f"{url} does not answer: {why}"
+    why, code = found[0] if (found := re.findall(r"^(.*?) ?answer (\d+)$", said)) else (said, "0")
+    if int(code):
+        return None if int(code) < 400 else f"{url} answers {code}"
+    return f"{url} does not answer: {why or 'it said nothing'}"

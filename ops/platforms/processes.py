@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 # Field 22 of /proc/PID/stat, counted behind the name, which may hold anything: proc(5).
 SCRIPT = r"""
 began() {
-  boot=$(sed -n 's/^btime //p' /proc/stat); tick=$(getconf CLK_TCK 2>/dev/null || echo 100)
+  while read -r key boot; do [ "$key" != btime ] || break; done < /proc/stat
+  tick=$(getconf CLK_TCK 2>/dev/null || echo 100)
   for pid; do
-    [ -r "/proc/$pid/stat" ] || continue
-    ticks=$(sed 's/.*) //' "/proc/$pid/stat" | cut -d' ' -f20)
-    echo "began $pid $boot $ticks $tick $(readlink "/proc/$pid/cwd")"
+    { read -r stat < "/proc/$pid/stat"; } 2>/dev/null || continue
+    echo "began $pid $boot $(set -f; set -- ${stat##*) }; echo "${20}") $tick $(readlink "/proc/$pid/cwd")"
   done
 }
 """

@@ -194,6 +194,8 @@ def prepare(root: Path, disk: Path, name: str, key: Path) -> None:
     (disk / "etc/hostname").write_text(f"{name}\n")
     (disk / "etc/hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {name}\n")
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", disk / "etc/ssh/ssh_host_ed25519_key")
+    # Many may connect at once.
+    (disk / "etc/ssh/sshd_config.d/ops.conf").write_text("MaxStartups 100\n")
     (disk / "root/.ssh").mkdir(mode=0o700, exist_ok=True)
     shutil.copy(key.with_suffix(".pub"), disk / "root/.ssh/authorized_keys")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -108,6 +109,26 @@ def test_a_service_on_a_host_is_shown_rolled_stopped_and_started(staged, line: C
     said = failed(line.run("deploys/restart.py"))
     assert re.search(r"did not stay up|is not healthy after", said), said
     assert re.search(r"\| .*broken, as told", said), said
+
+
+@pytest.mark.slow
+def test_the_table_of_twenty_hosts_takes_little_longer_than_that_of_one(staged, line: CommandLine) -> None:
+    """Twenty connections to one machine, which has no processors but ours."""
+    stage = staged("systemd")
+    line.entrance = stage.entrance
+    _, data = stage.host
+    names = [f"app-{number}" for number in range(1, 21)]
+    line.describe(environment(stage.service), runner=["@local"], app=[(name, data) for name in names])
+    seconds: dict[int, list[float]] = {20: [], 1: []}
+    for _ in range(3):
+        for number, limit in ((20, []), (1, ["--limit", "app-1", "--limit", "@local"])):
+            began = time.monotonic()
+            shown = succeeded(line.run("deploys/services.py", *limit))
+            seconds[number].append(time.monotonic() - began)
+            assert shown.count("all 2 healthy") == number
+    twenty, one = (sorted(seconds[number])[1] for number in (20, 1))
+    print(f"table of twenty {twenty:.2f} s, of one {one:.2f} s, ratio {twenty / one:.2f}")
+    assert twenty <= 4 * one
 
 
 def test_a_script_on_workers_is_shown_and_rolled_and_cannot_be_stopped(staged, line: CommandLine) -> None:
