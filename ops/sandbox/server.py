@@ -84,8 +84,7 @@ class Server(ABC):
         """
         if self.running:
             return
-        if self._process is not None:
-            self._process.wait()  # PostgreSQL takes even the zombie of a killed server for one that runs
+        self._bury()
         self.directory.mkdir(exist_ok=True)
         self._prepare()
         self._replace_taken_ports()
@@ -103,6 +102,30 @@ class Server(ABC):
                 env=self._environment(),
                 start_new_session=True,
             )
+
+    def _bury(self) -> None:
+        """See that nothing is left of the process that was the server: PostgreSQL takes even a zombie for one.
+
+        A process lets go of its files, by which we know it, before it is gone.
+        """
+        if self._process is not None:
+            self._process.wait()
+        with suppress(FileNotFoundError, ValueError):
+            pid = int(self._pid_file.read_text())
+            deadline = time.monotonic() + 5
+            while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+                if not self._is_ending(pid):
+                    return
+                time.sleep(0.01)
+
+    def _is_ending(self, pid: int) -> bool:
+        """Whether a process has no files any more, or is a zombie; else the number is somebody else's by now."""
+        try:
+            return not Path(f"/proc/{pid}/exe").exists() or not any(Path(f"/proc/{pid}/fd").iterdir())
+        except OSError:
+            return Path(f"/proc/{pid}").exists()
 
     def wait(self) -> None:
         """Wait until it serves.

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import time
 from pathlib import Path
 
 import psycopg
@@ -73,3 +76,18 @@ def test_an_interrupted_initdb_is_begun_afresh(tmp_path: Path) -> None:
     (tmp_path / "postgres" / "data.partial" / "PG_VERSION").write_text("17\n")
     with running(server):
         psycopg.connect(server.url()).close()
+
+
+def test_a_killed_one_whose_zombie_is_still_there_is_started_again(tmp_path: Path) -> None:
+    """By somebody who does not know the process, but finds the directory."""
+    killed = PostgresServer(tmp_path / "server", settings=FAST)
+    killed.start()
+    again = PostgresServer(tmp_path / "server", killed.port, killed.password, FAST)
+    os.kill(killed.pid, signal.SIGKILL)
+    while killed.running:
+        time.sleep(0.001)
+    try:
+        again.start()
+        assert again.running
+    finally:
+        again.stop()
