@@ -17,6 +17,10 @@ OpsError
 ├── LockHeld                    somebody else is at work
 ├── BackupDamaged               what lies in the store is not what was written
 ├── BackupMissing               there is no such backup
+├── MigrationError              a migration must not be applied, or was not
+│   ├── MigrationFailed         PostgreSQL refused one of its statements
+│   ├── MigrationRefused        it was found wanting before the real database was touched
+│   └── EngineMissing           the tool that applies migrations, or its directory, is not there
 ├── HostUnreachable             a host did not answer
 ├── ServiceError                a service or its platform refused or failed
 │   ├── ServiceUnhealthy        it was started and does not hold
@@ -65,16 +69,21 @@ class OpsError(*_base()):  # type: ignore[misc]
         self.hint = printable(hint)
         super().__init__(f"{self.problem}. {self.hint}" if self.hint else self.problem)
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
         """The error as the worker's answer carries it."""
-        return {"error": type(self).__name__, "message": self.problem, "hint": self.hint}
+        answer: dict[str, Any] = {"error": type(self).__name__, "message": self.problem, "hint": self.hint}
+        report = getattr(self, "report", None)
+        return {**answer, "report": report} if report else answer
 
     @staticmethod
     def from_json(answer: dict[str, Any]) -> OpsError:
         """Rebuild the error that a worker answered with."""
         kind = globals().get(str(answer.get("error")), OpsError)
         known = isinstance(kind, type) and issubclass(kind, OpsError)
-        return (kind if known else OpsError)(str(answer.get("message")), str(answer.get("hint") or ""))
+        error = (kind if known else OpsError)(str(answer.get("message")), str(answer.get("hint") or ""))
+        if answer.get("report"):
+            error.report = answer["report"]
+        return error
 
 
 class ConfigurationError(OpsError):
@@ -139,6 +148,45 @@ class BackupDamaged(OpsError):
 
 class BackupMissing(OpsError):
     """There is no such backup."""
+
+
+class MigrationError(OpsError):
+    """A migration must not be applied, or was not."""
+
+
+class MigrationFailed(MigrationError):
+    """PostgreSQL refused one of its statements."""
+
+    migration = ""
+    said = ""
+    statement = ""
+    sqlstate = ""
+
+    @classmethod
+    def of(cls, migration: str, said: str, statement: str = "", sqlstate: str = "") -> MigrationFailed:
+        """The failure of one statement.
+
+        Args:
+            migration: which.
+            said: PostgreSQL's own words.
+            statement: as it was sent.
+            sqlstate: PostgreSQL's code; empty when it is not known.
+        """
+        shown = f", in: {' '.join(statement.split())[:200]}" if statement else ""
+        error = cls(f"the migration {migration} failed: {said}{shown}")
+        error.migration, error.said, error.statement, error.sqlstate = migration, said, statement, sqlstate
+        return error
+
+
+class MigrationRefused(MigrationError):
+    """It was found wanting before the real database was touched."""
+
+    report: dict[str, Any] | None = None
+    """What was found until then, for people."""
+
+
+class EngineMissing(MigrationError):
+    """The tool that applies migrations, or its directory, is not there."""
 
 
 class HostUnreachable(OpsError):

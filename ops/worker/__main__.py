@@ -17,6 +17,7 @@ VERBS = {
     "check": "read a backup as it lies in the store and compare its hash",
     "drill": "restore a backup into a scratch database and compare it with its manifest",
     "restore": "restore a backup into a database that does not exist yet",
+    "migrate": "lint, rehearse, apply and prove the pending migrations",
     "prune": "remove what no retention rule keeps",
 }
 

@@ -101,7 +101,7 @@ def _drill(catalogue: Catalogue, id: str, manifest: Manifest, request: Request, 
     assert request.server is not None
     store, server = catalogue.store, request.server
     read(store, catalogue.key(id, GLOBALS), manifest.globals, Meter())
-    scratch = _scratch_name(catalogue)
+    scratch = scratch_name(catalogue, "drill")
     with Pulse(server.deadline, server, scratch) as pulse:
         _require_same_major(server, manifest, pulse)
         lock.confirm()
@@ -137,12 +137,12 @@ def _require_same_major(server: Postgres, manifest: Manifest, pulse: Pulse) -> N
         )
 
 
-def _scratch_name(catalogue: Catalogue) -> str:
-    """One name for each place of backups, so that the next drill finds what a killed one left."""
+def scratch_name(catalogue: Catalogue, what: str) -> str:
+    """One name for each place of backups and each use, so that the next run finds what a killed one left."""
     # A bucket has one address wherever it is seen from; a directory of the same name may be another on another host.
     where = f"{catalogue.store.location} {'' if '://' in catalogue.store.location else socket.gethostname()}"
     place = hashlib.sha256(f"{where} {catalogue.prefix}".encode()).hexdigest()[:8]
-    return f"ops_drill_{catalogue.environment}_{place}"
+    return f"ops_{what}_{catalogue.environment}_{place}"
 
 
 def _blame(error: ToolError, server: Postgres, id: str, pulse: Pulse) -> Exception:

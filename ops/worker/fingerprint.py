@@ -156,11 +156,17 @@ def sequences(connection: psycopg.Connection) -> dict[str, int | None]:
     return dict(connection.execute(query).fetchall())
 
 
-def differences(stated: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """What is missing, what is too much, what is defined otherwise."""
+def differences(stated: Mapping[str, str], found: Mapping[str, str], where: str = "the manifest") -> list[str]:
+    """What is missing, what is too much, what is defined otherwise.
+
+    Args:
+        stated: by object, its definition's hash.
+        found: the same.
+        where: it is stated, in words.
+    """
     return [
         *(f"{name} is missing" for name in sorted(stated.keys() - found.keys())),
-        *(f"{name} is not in the manifest" for name in sorted(found.keys() - stated.keys())),
+        *(f"{name} is not in {where}" for name in sorted(found.keys() - stated.keys())),
         *(
             f"{name} is defined otherwise"
             for name in sorted(stated.keys() & found.keys())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ops.described import Described
 from ops.environment import AnyStore, Postgres, Retention
+from ops.migrations import AnyMigrations
 
 
 class Request(Described):
@@ -24,7 +25,9 @@ class Request(Described):
         target: the name of the database to make (restore).
         backup: a backup's id; none: the newest (check, restore, drill).
         max_age: seconds; a younger backup or proof is enough, and nothing is done (dump, drill).
-        jobs: parallel jobs of pg_restore (restore, drill).
+        jobs: parallel jobs of pg_restore (restore, drill, migrate).
+        migrations: how the schema migrates (migrate).
+        until: how far to go (migrate).
     """
 
     environment: str
@@ -38,3 +41,5 @@ class Request(Described):
     backup: str | None = None
     max_age: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     jobs: Annotated[int, Field(ge=1, le=64)] = 1
+    migrations: AnyMigrations | None = None
+    until: Literal["status", "rehearsal", "proof"] = "status"

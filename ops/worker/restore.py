@@ -51,18 +51,25 @@ def run(request: Request) -> dict[str, Any]:
 
 
 @contextmanager
-def created(server: Postgres, name: str, locale: Locale, pulse: Pulse) -> Iterator[Any]:
-    """A new, empty database like the one that was dumped; dropped at the end of the block unless it is to be kept.
+def created(server: Postgres, name: str, like: Locale | str, pulse: Pulse | None) -> Iterator[Any]:
+    """A new database; dropped at the end of the block unless it is to be kept.
+
+    Args:
+        server: where.
+        name: its name.
+        like: how the one sorted and encoded that was dumped, which makes it empty; or the name of a database on the
+            same server to which nobody is connected, which makes it a copy.
+        pulse: cuts it when nothing moves; a copy has none, because it is itself connected to the one copied.
 
     Yields:
         Call it to keep the database.
     """
     if len(name.encode()) > LONGEST_NAME:
         raise DatabaseError(f"the name {name} has more than {LONGEST_NAME} bytes", "Choose a shorter one")
-    with closing(connect(server, watched=pulse.cuts)) as connection:
+    with closing(connect(server, watched=pulse.cuts if pulse else None)) as connection:
         try:
             _wait_for_others(connection, name)
-            _create(connection, name, locale)
+            _create(connection, name, like)
         except psycopg.errors.DuplicateDatabase:
             raise DatabaseError(
                 f"the database {name} exists already on {server.parameters()['host']}",
@@ -123,8 +130,12 @@ def _wait_for_others(connection: psycopg.Connection, name: str) -> None:
     connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
 
 
-def _create(connection: psycopg.Connection, name: str, locale: Locale) -> None:
-    """From template0, with the same encoding and sorting, as far as this server knows them."""
+def _create(connection: psycopg.Connection, name: str, locale: Locale | str) -> None:
+    """From template0, with the same encoding and sorting, as far as this server knows them; or as a copy."""
+    if isinstance(locale, str):
+        copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(locale))
+        connection.execute(copy)
+        return
     options: list[sql.Composable] = [sql.SQL("TEMPLATE template0 ENCODING {}").format(sql.Literal(locale.encoding))]
     options.append(sql.SQL("LC_COLLATE {} LC_CTYPE {}").format(sql.Literal(locale.collate), sql.Literal(locale.ctype)))
     if locale.provider == "i" and locale.locale:

@@ -69,6 +69,18 @@ def for_restore(server: int, bin_dir: str | None) -> Tool:
     raise _missing("pg_restore", str(server), server, found)
 
 
+def psql(bin_dir: str | None) -> Tool:
+    """The newest psql, which speaks with every server.
+
+    Raises:
+        ToolError: there is none.
+    """
+    found = list(_installed("psql", bin_dir))
+    if not found:
+        raise ToolError("no psql is installed", "Install postgresql-client, or name its directory: Postgres(bin_dir=…)")
+    return max(found, key=lambda tool: tool.major)
+
+
 def _missing(name: str, wanted: str, server: int, found: list[Tool]) -> ToolError:
     have = ", ".join(sorted({f"{tool.version} in {tool.path.parent}" for tool in found})) or "none"
     return ToolError(

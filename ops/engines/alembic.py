@@ -1,0 +1,137 @@
+"""Alembic, in the application's own virtual environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from ops.engines import alembic_program, tool
+from ops.engines.base import Applied, Engine, Migration, Statement, Status, Target
+from ops.environment import Postgres
+from ops.errors import EngineMissing, MigrationFailed, ToolError
+from ops.migrations import Alembic
+
+_PROGRAM = alembic_program.__file__
+
+
+class AlembicEngine(Engine):
+    """The application's own Alembic, driven revision by revision.
+
+    Args:
+        description: of it.
+    """
+
+    def __init__(self, description: Alembic) -> None:
+        super().__init__(description.table)
+        self._description = description
+        self._directory = Path(description.directory)
+
+    def status(self, connection: psycopg.Connection) -> Status:
+        """See ``Engine``. What is applied is read by us; the application's program only reads its own files."""
+        current: list[str] = []
+        if self.has_account(connection):
+            query = sql.SQL("SELECT version_num FROM {}").format(sql.Identifier(*self.table.split(".")))
+            current = [str(revision) for (revision,) in connection.execute(query)]
+        nowhere = Target(Postgres(host="127.0.0.1", port=1, database="nowhere"), "nowhere")
+        pending: list[Migration] = []
+        unknown: tuple[str, ...] = ()
+        for event in self._ask(nowhere, {"verb": "status", "current": current}):
+            if "error" in event:
+                raise ToolError(f"Alembic cannot read its migrations: {event['error']}", "Try: alembic history")
+            if "unknown" in event:
+                unknown = tuple(event["unknown"])
+            if "pending" in event:
+                name = f"{event['pending']} {event['name']}".strip()
+                pending.append(Migration(event["pending"], name, event["file"], event["sql"], 1, bool(event["down"])))
+        return Status(", ".join(sorted(current)) or None, tuple(pending), (), unknown)
+
+    def up(self, target: Target, pending: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:
+        """See ``Engine``."""
+        return self._apply(target, "up", [(one, one.id) for one in pending], say)
+
+    def down(self, target: Target, migrations: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:
+        """See ``Engine``."""
+        return self._apply(target, "down", [(one, "-1") for one in reversed(migrations)], say)
+
+    def _apply(
+        self, target: Target, verb: str, steps: list[tuple[Migration, str]], say: Callable[[str], None]
+    ) -> Applied:
+        applied = Applied()
+        names = {migration.id: migration.name for migration, _ in steps}
+        at = steps[0][0].id if steps else ""
+
+        def heard(event: dict[str, Any]) -> None:
+            nonlocal at
+            if "begin" in event:
+                at = event["begin"]
+                say(names[at])
+            elif "end" in event:
+                applied.migrations.append(at)
+            elif "error" in event:
+                applied.error = MigrationFailed.of(at, event["error"], event["statement"], event["sqlstate"])
+            elif "statement" in event:
+                applied.statements.append(
+                    Statement(at, event["statement"].strip(), event["began"], event["seconds"], event["rows"])
+                )
+
+        self._ask(target, {"verb": verb, "steps": [(one.id, goal) for one, goal in steps]}, heard)
+        if applied.error is None and len(applied.migrations) < len(steps):
+            applied.error = MigrationFailed.of(at, "Alembic ended without a word")
+        return applied
+
+    def _ask(
+        self, target: Target, request: dict[str, Any], heard: Callable[[dict[str, Any]], None] | None = None
+    ) -> list[dict[str, Any]]:
+        """Run our program there; all its events."""
+        directory = tool.directory(str(self._directory))
+        python = directory / self._description.python
+        configuration = directory / self._description.configuration
+        for path, field in ((python, "python="), (configuration, "configuration=")):
+            if not path.exists():
+                raise EngineMissing(f"there is no {path}", f"Look at {field} in the inventory")
+        parameters = target.server.parameters()
+        request = {
+            **request,
+            "configuration": str(configuration),
+            "settings": target.settings(),
+            "sslmode": parameters.get("sslmode", "prefer"),
+            "server": {
+                "host": parameters["host"],
+                "port": int(parameters.get("port", "5432")),
+                "user": parameters.get("user"),
+                "database": target.database,
+            },
+        }
+        events: list[dict[str, Any]] = []
+        near, far = os.pipe()
+
+        def listen() -> None:
+            with os.fdopen(near) as pipe:
+                for line in pipe:
+                    events.append(json.loads(line))
+                    if heard:
+                        heard(events[-1])
+
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
+        try:
+            command = [str(python), str(_PROGRAM), str(far)]
+            ran = tool.run(command, target, lambda line, at: None, directory, json.dumps(request) + "\n", (far,))
+        finally:
+            with suppress(OSError):
+                os.close(far)
+            listener.join(timeout=10)
+        missing = next((event["missing"] for event in events if "missing" in event), None)
+        if missing:
+            raise EngineMissing(f"{python} has no Alembic: {missing}", "Look at python= in the inventory")
+        if ran.code:
+            raise ToolError(f"Alembic ended with exit code {ran.code}: {ran.said}", f"Look at {configuration}")
+        return events

@@ -1,0 +1,170 @@
+"""What every engine can do: the one interface between a migration and the tool that applies it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from ops.environment import Postgres
+from ops.errors import MigrationFailed
+
+
+@dataclass(frozen=True)
+class Target:
+    """The database that an engine is let loose on: the copy, or the real one.
+
+    Args:
+        server: where.
+        database: its name there.
+        lock_timeout: seconds that a statement may wait for a lock; 0: for ever.
+        statement_timeout: seconds that a statement may run; 0: for ever.
+    """
+
+    server: Postgres
+    database: str
+    lock_timeout: float = 0
+    statement_timeout: float = 0
+
+    def settings(self) -> dict[str, str]:
+        """The two limits as PostgreSQL's settings."""
+        return {
+            "lock_timeout": f"{self.lock_timeout * 1000:.0f}ms",
+            "statement_timeout": f"{self.statement_timeout * 1000:.0f}ms",
+        }
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One migration in the application's code.
+
+    Args:
+        id: what the engine calls it: a revision, a version, a file's name.
+        name: in words, as its author wrote it.
+        file: where it stands.
+        sql: what it does; empty when only the engine knows.
+        line: of the file, at which the SQL begins.
+        has_down: whether it has a way back.
+        transactional: whether all of it is undone when it fails.
+    """
+
+    id: str
+    name: str
+    file: str
+    sql: str = ""
+    line: int = 1
+    has_down: bool = False
+    transactional: bool = True
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a database has, held against the code.
+
+    Args:
+        current: the migration applied last; None on a database without any.
+        pending: what is to be applied, in order.
+        failed: what was begun, and not finished.
+        unknown: what the database has and the code does not.
+        changed: files that were changed after they were applied.
+    """
+
+    current: str | None
+    pending: tuple[Migration, ...] = ()
+    failed: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+
+@dataclass
+class Statement:
+    """A statement as it was carried out, or all of a migration where the engine sends it as one.
+
+    Args:
+        migration: whose.
+        text: as it was sent.
+        began: ``time.monotonic``, seconds.
+        seconds: how long it took.
+        rows: how many it changed; None when that is not told.
+    """
+
+    migration: str
+    text: str
+    began: float
+    seconds: float = 0.0
+    rows: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As the worker's answer carries it."""
+        return {"migration": self.migration, "text": self.text, "seconds": round(self.seconds, 4), "rows": self.rows}
+
+
+@dataclass
+class Applied:
+    """What came of applying migrations.
+
+    Args:
+        statements: in order.
+        migrations: those that were finished.
+        error: why it ended before the last one.
+    """
+
+    statements: list[Statement] = field(default_factory=list)
+    migrations: list[str] = field(default_factory=list)
+    error: MigrationFailed | None = None
+
+
+class Engine(ABC):
+    """The tool that applies an application's migrations.
+
+    Args:
+        table: where it keeps account of what it applied.
+    """
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+
+    @abstractmethod
+    def status(self, connection: psycopg.Connection) -> Status:
+        """What is applied and what is pending.
+
+        Args:
+            connection: ours, to the database in question: the engine itself is not let near it.
+
+        Raises:
+            EngineMissing: the tool or the directory is not there.
+            ToolError: the tool failed.
+        """
+
+    @abstractmethod
+    def up(self, target: Target, pending: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:
+        """Apply migrations, one after the other, until one fails.
+
+        Args:
+            target: where.
+            pending: as ``status`` tells.
+            say: given each one's name before it is begun.
+        """
+
+    @abstractmethod
+    def down(self, target: Target, migrations: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:
+        """Undo migrations, the last one first, until one fails.
+
+        Args:
+            target: where.
+            migrations: those that were applied last, in the order in which they were.
+            say: given each one's name before it is undone.
+        """
+
+    def has_account(self, connection: psycopg.Connection) -> bool:
+        """Whether that table is there yet."""
+        row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [self.table]).fetchone()
+        return bool(row and row[0])
+
+    def without_account(self, schema: dict[str, str]) -> dict[str, str]:
+        """A schema's fingerprint without that table and what belongs to it: the application's own."""
+        name = self.table.rpartition(".")[2]
+        return {object: hash for object, hash in schema.items() if name not in object}

@@ -1,0 +1,139 @@
+"""dbmate, by its command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import psycopg
+from psycopg import sql
+
+from ops.engines import tool
+from ops.engines.base import Applied, Engine, Migration, Statement, Status, Target
+from ops.errors import MigrationFailed
+from ops.migrations import Dbmate
+from ops.worker.connection import connect
+
+_SECTION = re.compile(r"^-- migrate:(up|down)(.*)$", re.MULTILINE)
+_BEGUN = re.compile(r"^(?:Applying|Rolling back): (\S+)")
+_DONE = re.compile(r"^(?:Applied|Rolled back): (\S+)")
+_SQLSTATE = re.compile(r"\(([0-9A-Z]{5})\)")
+
+
+class DbmateEngine(Engine):
+    """Migrations of dbmate. It sends each as one statement, so that nothing smaller is measured.
+
+    Args:
+        description: of them.
+    """
+
+    def __init__(self, description: Dbmate) -> None:
+        super().__init__(description.table)
+        self._description = description
+
+    def status(self, connection: psycopg.Connection) -> Status:
+        """See ``Engine``. dbmate keeps no trace of one that failed."""
+        migrations = {migration.id: migration for migration in self._migrations()}
+        applied: list[str] = []
+        if self.has_account(connection):
+            query = sql.SQL("SELECT version FROM {} ORDER BY version").format(sql.Identifier(*self.table.split(".")))
+            applied = [str(version) for (version,) in connection.execute(query)]
+        return Status(
+            current=applied[-1] if applied else None,
+            pending=tuple(migration for id, migration in migrations.items() if id not in applied),
+            unknown=tuple(id for id in applied if id not in migrations),
+        )
+
+    def _migrations(self) -> list[Migration]:
+        paths = sorted(tool.directory(self._description.directory).glob("*.sql"))
+        return [_migration(path) for path in paths if re.match(r"\d+", path.name)]
+
+    def up(self, target: Target, pending: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:
+        """See ``Engine``."""
+        return self._run(target, "migrate", pending, say)
+
+    def down(self, target: Target, migrations: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:
+        """See ``Engine``."""
+        whole = Applied()
+        for migration in reversed(migrations):
+            applied = self._run(target, "rollback", (migration,), say)
+            whole.statements += applied.statements
+            whole.migrations += applied.migrations
+            whole.error = applied.error
+            if whole.error:
+                break
+        return whole
+
+    def _run(self, target: Target, verb: str, of: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:
+        description = self._description
+        command = [
+            description.command, "--url", _url(target), "--env-file", "/dev/null", "--no-dump-schema",
+            "--migrations-dir", description.directory, "--migrations-table", description.table, verb,
+        ]  # fmt: skip
+        known = {Path(migration.file).name: migration for migration in of}
+        applied = Applied()
+        begun: list[tuple[Migration, float]] = []
+
+        def heard(line: str, at: float) -> None:
+            if (found := _BEGUN.match(line)) and found[1] in known:
+                begun.append((known[found[1]], at))
+                say(known[found[1]].name)
+            elif (found := _DONE.match(line)) and begun and found[1] in known:
+                migration, began = begun.pop()
+                applied.statements.append(Statement(migration.id, migration.sql, began, at - began))
+                applied.migrations.append(migration.id)
+
+        ran = tool.run(command, target, heard, libpq=False)
+        if ran.code:
+            said = re.sub(r"^Error: (pq: )?", "", ran.said)
+            code = _SQLSTATE.search(said)
+            where = begun[-1][0] if begun else None
+            applied.error = MigrationFailed.of(
+                where.id if where else (of[0].id if of else "?"),
+                said,
+                where.sql if where else "",
+                code[1] if code else "",
+            )
+        return applied
+
+
+def _migration(path: Path) -> Migration:
+    text = path.read_text()
+    parts = {found[1]: found for found in _SECTION.finditer(text)}
+    up, down = parts.get("up"), parts.get("down")
+    body = text[up.end() : down.start() if down and down.start() > up.end() else None] if up else ""
+    undo = text[down.end() :] if down else ""
+    version = re.match(r"\d+", path.name)
+    assert version
+    return Migration(
+        id=version[0],
+        name=path.stem,
+        file=str(path),
+        sql=body.lstrip("\n"),
+        line=text[: up.end()].count("\n") + 2 if up else 1,
+        has_down=bool(re.sub(r"--.*", "", undo).strip()),
+        transactional="transaction:false" not in (up[2] if up else ""),
+    )
+
+
+def _url(target: Target) -> str:
+    """Without the password, which its driver finds in the file that ``PGPASSFILE`` names."""
+    parameters = target.server.parameters()
+    options = " ".join(f"-c {name}={value}" for name, value in target.settings().items())
+    given = {"options": options, "sslmode": parameters.get("sslmode", "prefer")}
+    if given["sslmode"] in ("prefer", "allow"):
+        # Go's driver knows neither.
+        with closing(connect(target.server, target.database)) as connection:
+            given["sslmode"] = "require" if connection.pgconn.ssl_in_use else "disable"
+    elif parameters.get("sslrootcert") and given["sslmode"].startswith("verify"):
+        given["sslrootcert"] = parameters["sslrootcert"]
+    host, port = parameters["host"], parameters.get("port", "5432")
+    if host.startswith("/"):
+        given.update(host=host, port=port)
+        host = port = ""
+    user = f"{quote(parameters['user'], safe='')}@" if "user" in parameters else ""
+    where = f"{host}{f':{port}' if port else ''}"
+    return f"postgres://{user}{where}/{quote(target.database, safe='')}?{urlencode(given, quote_via=quote)}"

@@ -1,0 +1,165 @@
+"""Plain files of SQL, applied by psql, with a ledger of what was."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from ops.engines import tool
+from ops.engines.base import Applied, Engine, Migration, Statement, Status, Target
+from ops.errors import MigrationFailed
+from ops.migrations import Sql
+from ops.worker import tools
+from ops.worker.connection import connect
+
+_OUTSIDE = re.compile(r"^\s*--\s*transaction:\s*none\s*$", re.MULTILINE)
+_TIME = re.compile(r"^Time: ([\d.]+) ms")
+_TAG = re.compile(r"^(?:INSERT 0|UPDATE|DELETE|MERGE|COPY|SELECT) (\d+)$")
+_ERROR = re.compile(r"(?:ERROR|FATAL): +(?:([0-9A-Z]{5}): )?(.*)$")
+
+
+class SqlEngine(Engine):
+    """A directory of plain files.
+
+    Args:
+        description: of it.
+    """
+
+    def __init__(self, description: Sql) -> None:
+        super().__init__(description.table)
+        self._directory = description.directory
+
+    def status(self, connection: psycopg.Connection) -> Status:
+        """See ``Engine``."""
+        files = self._files()
+        recorded: list[tuple[str, str, bool]] = []
+        if self.has_account(connection):
+            query = sql.SQL("SELECT id, checksum, finished IS NOT NULL FROM {} ORDER BY began, id")
+            recorded = connection.execute(query.format(sql.Identifier(*self.table.split(".")))).fetchall()
+        finished = {id: checksum for id, checksum, done in recorded if done}
+        return Status(
+            current=next(reversed(finished), None),
+            pending=tuple(_migration(path) for id, path in files.items() if id not in finished),
+            failed=tuple(id for id, _, done in recorded if not done),
+            unknown=tuple(id for id, _, _ in recorded if id not in files),
+            changed=tuple(id for id, checksum in finished.items() if id in files and _checksum(files[id]) != checksum),
+        )
+
+    def _files(self) -> dict[str, Path]:
+        paths = sorted(tool.directory(self._directory).glob("*.sql"))
+        return {path.stem: path for path in paths if not path.name.endswith(".down.sql")}
+
+    def up(self, target: Target, pending: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:
+        """See ``Engine``."""
+        applied = Applied()
+        self._keep_a_ledger(target)
+        for migration in pending:
+            say(migration.name)
+            checksum = _checksum(Path(migration.file))
+            done = self._record(migration.id, checksum)
+            if not migration.transactional:
+                # Written down before it is begun, so that one that is left half done is known.
+                self._execute(target, self._record(migration.id, checksum, finished=False))
+            applied.error = self._run(target, migration, Path(migration.file), done, applied.statements)
+            if applied.error:
+                break
+            applied.migrations.append(migration.id)
+        return applied
+
+    def down(self, target: Target, migrations: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:
+        """See ``Engine``."""
+        applied = Applied()
+        forget = sql.SQL("DELETE FROM {} WHERE id = {}")
+        for migration in reversed(migrations):
+            say(migration.name)
+            gone = forget.format(sql.Identifier(*self.table.split(".")), sql.Literal(migration.id)).as_string(None)
+            way_back = Path(migration.file).with_suffix(".down.sql")
+            applied.error = self._run(target, migration, way_back, gone, applied.statements)
+            if applied.error:
+                break
+            applied.migrations.append(migration.id)
+        return applied
+
+    def _run(
+        self, target: Target, migration: Migration, file: Path, ledger: str, statements: list[Statement]
+    ) -> MigrationFailed | None:
+        psql = tools.psql(target.server.bin_dir)
+        outside = _OUTSIDE.search(file.read_text())
+        command = [
+            str(psql.path), "--no-psqlrc", "--echo-queries", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose",
+            *([] if outside else ["--single-transaction"]), r"--command=\timing on",
+            f"--file={file}", r"--command=\timing off", f"--command={ledger}",
+        ]  # fmt: skip
+        text: list[str] = []
+
+        def heard(line: str, at: float) -> None:
+            if found := _TIME.match(line):
+                seconds = float(found[1]) / 1000
+                rows = int(tag[1]) if text and (tag := _TAG.match(text[-1])) else None
+                statements.append(Statement(migration.id, _said(text), at - seconds, seconds, rows))
+                text.clear()
+            elif line.strip() and line != "Timing is on.":
+                text.append(line)
+
+        ran = tool.run(command, target, heard)
+        if ran.code == 0:
+            return None
+        if not text and statements and statements[-1].migration == migration.id:
+            text = [statements.pop().text]  # psql tells the time of one that failed as well
+        code, said = next((found.groups() for line in ran.errors if (found := _ERROR.search(line))), ("", ran.said))
+        return MigrationFailed.of(migration.id, said, "\n".join(text), code or "")
+
+    def _keep_a_ledger(self, target: Target) -> None:
+        self._execute(
+            target,
+            sql.SQL(
+                "CREATE TABLE IF NOT EXISTS {} (id text PRIMARY KEY, checksum text NOT NULL,"
+                " began timestamptz NOT NULL DEFAULT clock_timestamp(), finished timestamptz)"
+            )
+            .format(sql.Identifier(*self.table.split(".")))
+            .as_string(None),
+        )
+
+    def _record(self, id: str, checksum: str, finished: bool = True) -> str:
+        return (
+            sql.SQL(
+                "INSERT INTO {} (id, checksum, finished) VALUES ({}, {}, {}) ON CONFLICT (id)"
+                " DO UPDATE SET checksum = excluded.checksum, finished = excluded.finished"
+            )
+            .format(
+                sql.Identifier(*self.table.split(".")), sql.Literal(id), sql.Literal(checksum),
+                sql.SQL("clock_timestamp()" if finished else "NULL"),
+            )
+            .as_string(None)
+        )  # fmt: skip
+
+    def _execute(self, target: Target, statement: str) -> None:
+        with closing(connect(target.server, target.database)) as connection:
+            connection.execute(statement.encode())
+
+
+def _migration(path: Path) -> Migration:
+    text = path.read_text()
+    return Migration(
+        id=path.stem,
+        name=path.stem,
+        file=str(path),
+        sql=text,
+        has_down=path.with_suffix(".down.sql").is_file(),
+        transactional=not _OUTSIDE.search(text),
+    )
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _said(lines: list[str]) -> str:
+    """The statement among what psql printed: without the tag that it ends with."""
+    return "\n".join(lines[:-1] if len(lines) > 1 else lines)

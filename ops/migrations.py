@@ -1,0 +1,104 @@
+"""The typed description of how a schema migrates: which tool of the application does it, and how carefully."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ops.clock import duration
+from ops.described import Described
+from ops.services import AbsolutePath
+
+LockMode = Literal[
+    "AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock",
+    "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock",
+]  # fmt: skip
+"""PostgreSQL's table-level locks, weakest first (its documentation, 13.3.1)."""
+Rule = Annotated[str, Field(pattern=r"^[a-z][a-z-]+$", description="the name of a rule of squawk")]
+
+
+class Migrations(Described):
+    """What is true of migrations whatever tool applies them.
+
+    Args:
+        hosts: the group of the host that has the application's code, and this project's worker.
+        lint_fails: rules of squawk whose findings end the run; those of all others are shown.
+        lint_off: rules of squawk that are not looked for.
+        lock_timeout: seconds for which a statement may wait for a lock on the real database.
+        statement_timeout: seconds for which a statement may run there.
+        tries: how often a migration is begun that did not get its locks.
+        strongest_lock: one that a migration may hold as long as it likes.
+        longest_lock: seconds for which a table may be locked more strongly than that, as the rehearsal saw it.
+        restore_point: the age that the newest backup may have; else one is taken before a migration.
+    """
+
+    hosts: str = "runner"
+    lint_fails: tuple[Rule, ...] = ()
+    lint_off: tuple[Rule, ...] = ()
+    lock_timeout: Annotated[float, Field(gt=0)] = 5
+    statement_timeout: Annotated[float, Field(gt=0)] = 600
+    tries: Annotated[int, Field(ge=1, le=20)] = 3
+    strongest_lock: LockMode = "ShareUpdateExclusiveLock"
+    longest_lock: Annotated[float, Field(gt=0)] = 5
+    restore_point: str = "1h"
+
+    def restore_point_age(self) -> float:
+        """Seconds.
+
+        Raises:
+            ConfigurationError: it is no duration.
+        """
+        return duration(self.restore_point)
+
+
+class Alembic(Migrations):
+    """The application's own Alembic.
+
+    Args:
+        directory: holds ``alembic.ini``.
+        python: the interpreter of the application's virtual environment; a path that is not absolute begins in
+            the directory.
+        configuration: the file, where it has another name.
+        table: where it keeps what is applied.
+    """
+
+    kind: Literal["alembic"] = "alembic"
+    directory: AbsolutePath
+    python: str = ".venv/bin/python"
+    configuration: str = "alembic.ini"
+    table: str = "alembic_version"
+
+
+class Dbmate(Migrations):
+    """dbmate.
+
+    Args:
+        directory: holds the migrations, ``<version>_<name>.sql``.
+        table: where it keeps what it applied.
+        command: dbmate, where it is not in PATH.
+    """
+
+    kind: Literal["dbmate"] = "dbmate"
+    directory: AbsolutePath
+    table: str = "schema_migrations"
+    command: str = "dbmate"
+
+
+class Sql(Migrations):
+    """Plain files, applied by psql in the order of their names.
+
+    ``<name>.sql``, and where there is a way back ``<name>.down.sql``. Each is one transaction, unless a line of its own
+    says ``-- transaction: none``.
+
+    Args:
+        directory: holds them.
+        table: where it is written down what was applied, with its checksum.
+    """
+
+    kind: Literal["sql"] = "sql"
+    directory: AbsolutePath
+    table: str = "ops_migrations"
+
+
+AnyMigrations = Annotated[Alembic | Dbmate | Sql, Field(discriminator="kind")]

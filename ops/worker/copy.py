@@ -1,0 +1,77 @@
+"""A copy of the real database to rehearse on, which is gone afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+
+from ops.environment import Postgres
+from ops.errors import DatabaseError
+from ops.worker.catalogue import DUMP, Catalogue
+from ops.worker.check import intact
+from ops.worker.connection import connect
+from ops.worker.drill import OPTIONS, scratch_name
+from ops.worker.progress import say
+from ops.worker.pulse import Pulse
+from ops.worker.restore import created, drop, restore
+
+_LOOKS, _PAUSE = 5, 0.1
+
+
+@dataclass(frozen=True)
+class Copy:
+    """The copy.
+
+    Args:
+        server: where it is.
+        name: of the database.
+        how: it was made, in words.
+    """
+
+    server: Postgres
+    name: str
+    how: str
+
+
+@contextmanager
+def copied(catalogue: Catalogue, database: Postgres, server: Postgres, jobs: int) -> Iterator[Copy]:
+    """A copy of the database, dropped at the end of the block; what a killed run left is dropped first.
+
+    On the database's own server, when nobody is connected to it, it is a clone; else the newest backup, restored.
+
+    Args:
+        catalogue: of its backups.
+        database: the real one.
+        server: to make the copy on.
+        jobs: parallel jobs of pg_restore.
+    """
+    name = scratch_name(catalogue, "rehearsal")
+    drop(server, name)
+    if server.shares_server(database) and _alone(database):
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(created(server, name, database.name(), None))
+            except DatabaseError as error:
+                say(f"no clone: {error.problem}")
+            else:
+                yield Copy(server, name, f"a clone of {database.name()}")
+                return
+    backup = catalogue.choose(None)
+    manifest = intact(backup)
+    with Pulse(server.deadline, server, name) as pulse, created(server, name, manifest.locale, pulse):
+        restore(catalogue.store, catalogue.key(backup.id, DUMP), manifest, server, name, jobs, OPTIONS, pulse)
+        yield Copy(server, name, f"the backup {backup.id}, restored")
+
+
+def _alone(database: Postgres) -> bool:
+    """Whether nobody else is connected to the real database; our own connections may take a moment to be gone."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with closing(connect(database)) as connection:
+        for _ in range(_LOOKS):
+            row = connection.execute(query).fetchone()
+            if row == (0,):
+                return True
+            time.sleep(_PAUSE)
+    return False

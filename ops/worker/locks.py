@@ -1,0 +1,106 @@
+"""The locks that migrations take, seen by a second connection that looks at ``pg_locks`` again and again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, get_args
+
+import psycopg
+
+from ops.environment import Postgres
+from ops.migrations import LockMode
+from ops.worker.connection import connect
+
+STRENGTH: dict[str, int] = {mode: strength for strength, mode in enumerate(get_args(LockMode))}
+INTERVAL = 0.005
+"""Seconds between two looks: what is held for less may be missed."""
+_TABLES = """
+    SELECT c.oid, n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+"""
+_LOCKS = """
+    SELECT relation, mode FROM pg_locks
+     WHERE locktype = 'relation' AND granted AND pid <> pg_backend_pid() AND relation = ANY (%s)
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+@dataclass
+class Held:
+    """A lock on a table that was there before.
+
+    Args:
+        table: its name.
+        mode: PostgreSQL's name of the lock.
+        began: when it was first seen, ``time.monotonic``.
+        ended: when it was last seen.
+    """
+
+    table: str
+    mode: str
+    began: float
+    ended: float
+
+    @property
+    def seconds(self) -> float:
+        """For how long, to within one look."""
+        return self.ended - self.began + INTERVAL
+
+    def to_json(self) -> dict[str, Any]:
+        """As the worker's answer carries it."""
+        return {"table": self.table, "mode": self.mode, "seconds": round(self.seconds, 3)}
+
+
+class LockWatch:
+    """Looks while the block runs.
+
+    Args:
+        server: where.
+        database: whose tables; those that are made meanwhile do not count, for nobody else uses them.
+    """
+
+    def __init__(self, server: Postgres, database: str) -> None:
+        self._connection = connect(server, database)
+        self._names: dict[int, str] = dict(self._connection.execute(_TABLES).fetchall())
+        self._held: list[Held] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="locks", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        oids = list(self._names)
+        open_: dict[tuple[int, str], Held] = {}
+        # A connection that breaks ends the looking; the engine's will have broken too, and that is told.
+        with suppress(psycopg.Error), closing(self._connection) as connection:
+            while not self._over.wait(INTERVAL):
+                now = time.monotonic()
+                seen = set(connection.execute(_LOCKS, [oids]).fetchall())
+                for oid, mode in seen:
+                    held = open_.get((oid, mode))
+                    if held is None:
+                        held = open_[oid, mode] = Held(self._names[oid], mode, now, now)
+                        self._held.append(held)
+                    held.ended = now
+                open_ = {key: held for key, held in open_.items() if key in seen}
+
+    def strongest(self) -> list[Held]:
+        """For each table the strongest lock that was held, the longest time that it was."""
+        found: dict[str, Held] = {}
+        for held in self._held:
+            known = found.get(held.table)
+            if known is None or (STRENGTH[held.mode], held.seconds) > (STRENGTH[known.mode], known.seconds):
+                found[held.table] = held
+        return sorted(found.values(), key=lambda held: (-STRENGTH[held.mode], -held.seconds, held.table))

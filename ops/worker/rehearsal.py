@@ -1,0 +1,167 @@
+"""A rehearsal: migrations applied to a copy, undone, and applied again, with all that can be measured of it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from ops.engines import Applied, Engine, Migration, Statement, Target
+from ops.errors import MigrationFailed
+from ops.migrations import Migrations
+from ops.worker.connection import connect
+from ops.worker.copy import Copy
+from ops.worker.fingerprint import differences, fingerprint
+from ops.worker.locks import INTERVAL, STRENGTH, Held, LockWatch
+from ops.worker.progress import say
+from ops.worker.rows import count, tables
+
+
+@dataclass
+class Rehearsal:
+    """What came of it.
+
+    Args:
+        copy: how the copy was made.
+        statements: as they were carried out the first time.
+        locks: each table's strongest.
+        rewritten: tables that were written anew.
+        rows: of each table whose number changed, before and after.
+        reversed: migrations that were undone and applied again.
+        one_way: migrations without a way back.
+        findings: what speaks against applying them.
+        before: the schema of the copy, by object.
+        after: the schema that the migrations made.
+        seconds: of each step.
+        error: PostgreSQL's refusal, if there was one.
+    """
+
+    copy: str
+    statements: list[Statement] = field(default_factory=list)
+    locks: list[Held] = field(default_factory=list)
+    rewritten: list[str] = field(default_factory=list)
+    rows: dict[str, tuple[int, int | None]] = field(default_factory=dict)
+    reversed: list[str] = field(default_factory=list)
+    one_way: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    before: dict[str, str] = field(default_factory=dict)
+    after: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    error: MigrationFailed | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As the worker's answer carries it."""
+        return {
+            "copy": self.copy,
+            "statements": [statement.to_json() for statement in self.statements],
+            "locks": [{**held.to_json(), "migration": self._during(held)} for held in self.locks],
+            "lock_interval": INTERVAL,
+            "rewritten": self.rewritten,
+            "rows": {table: list(numbers) for table, numbers in self.rows.items()},
+            "reversed": self.reversed,
+            "one_way": self.one_way,
+            "schema": differences(self.before, self.after, "the schema before"),
+            "findings": self.findings,
+            "seconds": self.seconds,
+        }
+
+    def _during(self, held: Held) -> str:
+        """The migration in which a lock was taken."""
+        begun = [one.migration for one in self.statements if one.began <= held.began + INTERVAL]
+        return begun[-1] if begun else (self.statements[0].migration if self.statements else "")
+
+
+def rehearse(engine: Engine, description: Migrations, pending: tuple[Migration, ...], copy: Copy) -> Rehearsal:
+    """Apply the migrations to the copy, undo them where they can be undone, apply them again, and once more.
+
+    Raises:
+        OpsError: it could not be carried out. What speaks against the migrations is in the answer.
+    """
+    target = Target(copy.server, copy.name)
+    found = Rehearsal(copy.how, one_way=[one.id for one in pending if not one.has_down])
+    found.before, rows_before, files_before = _look(copy)
+    with LockWatch(copy.server, copy.name) as watch:
+        applied = _timed(found, "up", lambda: engine.up(target, pending, lambda name: say(f"rehearsing {name}")))
+    found.statements, found.locks, found.error = applied.statements, watch.strongest(), applied.error
+    found.after, rows, files = _look(copy)
+    found.rows = {
+        table: (number, rows.get(table)) for table, number in rows_before.items() if rows.get(table) != number
+    }
+    found.rewritten = sorted(
+        files_before[oid][0] for oid in files_before if oid in files and files[oid] != files_before[oid]
+    )
+    if found.error is None:
+        _judge_locks(found, description)
+        _judge_rows(found)
+        if not found.one_way:
+            _there_and_back(engine, target, pending, copy, found)
+        _judge_second(engine, target, copy, found)
+    return found
+
+
+def _look(copy: Copy) -> tuple[dict[str, str], dict[str, int], dict[int, tuple[str, int]]]:
+    """Schema, rows, and files of the copy."""
+    with closing(connect(copy.server, copy.name)) as connection:
+        names = tables(connection)
+        rows = {str(name): number for name, number in count(connection, names, lambda name: None).items()}
+        query = "SELECT oid, oid::regclass::text, pg_relation_filenode(oid) FROM pg_class WHERE relkind IN ('r', 'm')"
+        query += " AND oid >= 16384 AND relpersistence <> 't' AND relnamespace::regnamespace::text !~ '^pg_'"
+        files = {oid: (name, file) for oid, name, file in connection.execute(query)}
+        return fingerprint(connection), rows, files
+
+
+def _timed(found: Rehearsal, step: str, do: Any) -> Applied:
+    began = time.monotonic()
+    try:
+        return do()  # type: ignore[no-any-return]
+    finally:
+        found.seconds[step] = round(time.monotonic() - began, 3)
+
+
+def _judge_locks(found: Rehearsal, description: Migrations) -> None:
+    limit = STRENGTH[description.strongest_lock]
+    for held in found.locks:
+        if STRENGTH[held.mode] > limit and held.seconds > description.longest_lock:
+            found.findings.append(
+                f"{held.table} is locked for {held.seconds:.1f} s by {held.mode} in {found._during(held)}; "
+                f"{description.longest_lock:g} s are allowed"
+            )
+
+
+def _judge_rows(found: Rehearsal) -> None:
+    """Rows of a table that no statement locked cannot have changed."""
+    locked = {held.table for held in found.locks}
+    found.findings += [
+        f"{table} had {before} rows and has {after}, although no lock on it was seen"
+        for table, (before, after) in found.rows.items()
+        if after is not None and after < before and table not in locked and found.seconds["up"] > 10 * INTERVAL
+    ]
+
+
+def _there_and_back(
+    engine: Engine, target: Target, pending: tuple[Migration, ...], copy: Copy, found: Rehearsal
+) -> None:
+    undone = _timed(found, "down", lambda: engine.down(target, pending, lambda name: say(f"undoing {name}")))
+    if undone.error:
+        found.findings.append(f"the way back of {undone.error.migration} fails: {undone.error.said}")
+        return
+    schema, _, _ = _look(copy)
+    own = engine.without_account
+    if left := differences(own(found.before), own(schema), "the schema before"):
+        found.findings.append(f"the way back leads elsewhere: {'; '.join(left[:3])}")
+    again = _timed(found, "up again", lambda: engine.up(target, pending, lambda name: say(f"once more {name}")))
+    if again.error:
+        found.findings.append(f"{again.error.migration} cannot be applied again once it was undone: {again.error.said}")
+        return
+    schema, _, _ = _look(copy)
+    if changed := differences(found.after, schema, "the schema of the first time"):
+        found.findings.append(f"applied again it is another schema: {'; '.join(changed[:3])}")
+    found.reversed = [migration.id for migration in pending]
+
+
+def _judge_second(engine: Engine, target: Target, copy: Copy, found: Rehearsal) -> None:
+    with closing(connect(copy.server, copy.name)) as connection:
+        left = engine.status(connection).pending
+    if left and not found.findings:
+        found.findings.append(f"{left[0].id} is pending still after it was applied")
