@@ -1,6 +1,7 @@
 """This machine, as a small production: the servers of the sandbox, which ``python -m ops.sandbox up`` starts."""
 
-from ops import S3, Drill, Environment, Postgres, Retention, Supervisor
+from ops import S3, Drill, Environment, Postgres, Retention, Sql, Supervisor
+from ops.environment import root
 from ops.sandbox import sandbox
 
 environment = Environment(
@@ -27,6 +28,19 @@ environment = Environment(
     retention=Retention(newest=3, hourly=24, daily=7, weekly=4, monthly=6),
     # A protected environment names another server to restore into: Drill(server=Postgres(url=secret("DRILL_URL"))).
     drill=Drill(jobs=2),
+    # How the schema migrates; elsewhere it may be Alembic(directory=…) or Dbmate(directory=…): docs/migrations.md.
+    migrations=Sql(
+        directory=f"{root()}/ops/sandbox/migrations",
+        hosts="runner",  # the group of the host that has the application's code
+        lint_fails=[],  # rules of squawk whose findings end the run; the others are shown
+        lint_off=["prefer-robust-stmts"],  # rules that are not looked for
+        lock_timeout=5,  # seconds that a statement may wait for a lock on the real database
+        statement_timeout=600,  # seconds that it may run there
+        tries=3,  # how often one is begun that did not get its locks
+        strongest_lock="ShareUpdateExclusiveLock",  # one that may be held as long as it takes
+        longest_lock=5,  # seconds for which a stronger one may be, as the rehearsal saw it
+        restore_point="1h",  # the age that the newest backup may have
+    ),
     # What serves, in the order in which it is started.
     services=[
         Supervisor(

@@ -1,6 +1,6 @@
 """Production: PostgreSQL on Neon, backups on Cloudflare R2."""
 
-from ops import R2, CloudRun, Drill, Environment, Postgres, Queues, Retention, Workers, secret
+from ops import R2, Alembic, CloudRun, Drill, Environment, Postgres, Queues, Retention, Workers, secret
 
 environment = Environment(
     name="prod",
@@ -26,6 +26,14 @@ environment = Environment(
         server=Postgres(url=secret("DRILL_DATABASE_URL")),  # a small server that is not production
         on_protected=False,  # True: drill on production's own server after all
         jobs=2,
+    ),
+    # How the schema migrates: docs/migrations.md.
+    migrations=Alembic(
+        directory="/srv/shop/current/backend",
+        python=".venv/bin/python",  # the application's own
+        hosts="runner",  # the group of the host that has the application's code
+        longest_lock=2,
+        lint_fails=["ban-drop-column", "ban-drop-table", "renaming-column"],
     ),
     # What serves, in the order in which it is started. Systemd, Pm2, Docker, Nginx, Supervisor, Fly, Railway:
     # docs/services.md shows each.

@@ -1,6 +1,6 @@
 """Staging: the same shape as production, in parts instead of a URL, and with less to keep."""
 
-from ops import R2, Drill, Environment, Fly, Postgres, Railway, Retention, secret
+from ops import R2, Dbmate, Drill, Environment, Fly, Postgres, Railway, Retention, secret
 
 environment = Environment(
     name="staging",
@@ -20,6 +20,7 @@ environment = Environment(
     ),
     retention=Retention(newest=2, daily=7),
     drill=Drill(jobs=2),  # staging is not protected: a scratch database on its own server will do
+    migrations=Dbmate(directory="/srv/shop/current/db/migrations", restore_point="1d"),
     services=[
         Fly(
             name="api",

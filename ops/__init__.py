@@ -1,6 +1,7 @@
 """Runbook deploys on pyinfra. What an inventory imports is here."""
 
 from ops.environment import R2, S3, Directory, Drill, Environment, Postgres, Retention
+from ops.migrations import Alembic, Dbmate, Sql
 from ops.secrets import secret
 from ops.services import CloudRun, Docker, Fly, Nginx, Pm2, Queues, Railway, Supervisor, Systemd, Workers
 
@@ -9,7 +10,9 @@ __version__ = "0.1.0"
 __all__ = [
     "R2",
     "S3",
+    "Alembic",
     "CloudRun",
+    "Dbmate",
     "Directory",
     "Docker",
     "Drill",
@@ -21,6 +24,7 @@ __all__ = [
     "Queues",
     "Railway",
     "Retention",
+    "Sql",
     "Supervisor",
     "Systemd",
     "Workers",

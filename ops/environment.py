@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ops.described import Described, Name
 from ops.errors import ConfigurationError
+from ops.migrations import AnyMigrations
 from ops.secrets import Secret
 from ops.services import AnyService, Queues
 
@@ -262,6 +263,7 @@ class Environment(Described):
         store: where backups lie.
         retention: which backups stay.
         drill: where and how backups are proved.
+        migrations: how the database's schema migrates.
         services: what serves, in the order in which it is started.
         queues: the account on Cloudflare whose queues are paused and purged.
     """
@@ -272,6 +274,7 @@ class Environment(Described):
     store: AnyStore
     retention: Retention = Retention()
     drill: Drill = Drill()
+    migrations: AnyMigrations | None = None
     services: tuple[AnyService, ...] = ()
     queues: Queues | None = None
 

@@ -49,17 +49,32 @@ def is_runner() -> bool:
     Raises:
         ConfigurationError: there is none, or ``--limit`` leaves it out.
     """
+    return is_first_of("runner")
+
+
+def is_first_of(group: str) -> bool:
+    """Whether the host at hand is the first of a group, which acts for all of it.
+
+    Raises:
+        ConfigurationError: there is none, or ``--limit`` leaves it out.
+    """
     try:
-        first = inventory.get_group("runner")[0]
+        first = inventory.get_group(group)[0]
     except (NoGroupError, IndexError):
         raise ConfigurationError(
-            "the inventory has no group runner", 'Write: runner = environment.group("@local")'
+            f"the inventory has no group {group}", f'Write: {group} = environment.group("@local")'
         ) from None
     if not state.is_host_in_limit(first):
         raise ConfigurationError(
-            f"the runner {first.name} is left out, so nothing can be done", f"Add --limit {first.name}"
+            f"the {group} {first.name} is left out, so nothing can be done", f"Add --limit {first.name}"
         )
     return bool(host.name == first.name)
+
+
+def workers() -> set[str]:
+    """The groups whose first hosts run the worker: it moves data from one, and migrates where the code is."""
+    migrations = environment().migrations
+    return {"runner", *([migrations.hosts] if migrations else [])}
 
 
 def request(verb: str, **arguments: Any) -> str:
@@ -81,7 +96,10 @@ def request(verb: str, **arguments: Any) -> str:
     if verb == "dump":
         here.database.parameters()  # refuses a malformed or pooled URL before anything is sent anywhere
         asked["database"] = revealed(here.database)
-    if verb == "drill":
+    if verb == "migrate":
+        here.database.parameters()
+        asked.update(database=revealed(here.database), migrations=revealed(here.migrations))
+    if verb in ("drill", "migrate"):
         here.drill_server().parameters()
         asked.update(server=revealed(here.drill_server()), jobs=here.drill.jobs)
     return json.dumps(asked)
@@ -152,7 +170,8 @@ def version() -> str:
 def package() -> list[Path]:
     """The files that a remote runner needs."""
     here = Path(__file__).parent
-    files = [*here.glob("*.py"), *(here / "stores").glob("*.py"), *(here / "worker").glob("*")]
+    files = [*here.glob("*.py"), *(here / "worker").glob("*")]
+    files += [file for part in ("stores", "engines") for file in (here / part).glob("*.py")]
     return sorted(file for file in files if file.is_file())
 
 

@@ -15,15 +15,15 @@ from pyinfra.facts.server import Home
 from ops import output, runner
 from ops.environment import root
 from ops.facts.runners import Installed
-from ops.runner import on_runner
-from ops.steps import Steps
+from ops.steps import Steps, guarded
 
 
 @operation()
-@on_runner
+@guarded
 def installed(python: str = "python3") -> Steps:
     """
-    Put this very version of the worker on the runner, in a virtual environment of its own below the home directory.
+    Put this very version of the worker on the runner, and where migrations are applied from, in a virtual environment
+    of its own below the home directory.
 
     Older versions stay, because a run that began with them may still be going on; they are a few tens of MB each.
 
@@ -35,6 +35,8 @@ def installed(python: str = "python3") -> Steps:
 
         runners.installed(name="Install the worker on the runner")
     """
+    if not any(runner.is_first_of(group) for group in runner.workers()):
+        return
     if isinstance(host.connector, LocalConnector):
         output.say("The runner is this machine: nothing to install")
         return

@@ -33,6 +33,7 @@ class Rehearsal:
         findings: what speaks against applying them.
         before: the schema of the copy, by object.
         after: the schema that the migrations made.
+        changes: what the migrations made (+), took away (-) and defined otherwise (~), by object.
         seconds: of each step.
         error: PostgreSQL's refusal, if there was one.
     """
@@ -47,6 +48,7 @@ class Rehearsal:
     findings: list[str] = field(default_factory=list)
     before: dict[str, str] = field(default_factory=dict)
     after: dict[str, str] = field(default_factory=dict)
+    changes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     error: MigrationFailed | None = None
 
@@ -61,7 +63,7 @@ class Rehearsal:
             "rows": {table: list(numbers) for table, numbers in self.rows.items()},
             "reversed": self.reversed,
             "one_way": self.one_way,
-            "schema": differences(self.before, self.after, "the schema before"),
+            "schema": self.changes,
             "findings": self.findings,
             "seconds": self.seconds,
         }
@@ -85,6 +87,7 @@ def rehearse(engine: Engine, description: Migrations, pending: tuple[Migration, 
         applied = _timed(found, "up", lambda: engine.up(target, pending, lambda name: say(f"rehearsing {name}")))
     found.statements, found.locks, found.error = applied.statements, watch.strongest(), applied.error
     found.after, rows, files = _look(copy)
+    found.changes = _changes(engine.without_account(found.before), engine.without_account(found.after))
     found.rows = {
         table: (number, rows.get(table)) for table, number in rows_before.items() if rows.get(table) != number
     }
@@ -109,6 +112,15 @@ def _look(copy: Copy) -> tuple[dict[str, str], dict[str, int], dict[int, tuple[s
         query += " AND oid >= 16384 AND relpersistence <> 't' AND relnamespace::regnamespace::text !~ '^pg_'"
         files = {oid: (name, file) for oid, name, file in connection.execute(query)}
         return fingerprint(connection), rows, files
+
+
+def _changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    signs = {
+        object: "+" if object not in before else "-" if object not in after else "~"
+        for object in before.keys() | after.keys()
+        if before.get(object) != after.get(object)
+    }
+    return [f"{sign} {object}" for object, sign in sorted(signs.items())]
 
 
 def _timed(found: Rehearsal, step: str, do: Any) -> Applied:

@@ -1,0 +1,128 @@
+"""What a rehearsal found, for a terminal and for a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from textwrap import wrap
+from typing import Any
+
+Cells = list[str]
+
+
+def lint_table(answer: dict[str, Any], width: int = 100) -> str:
+    """Squawk's findings."""
+    rows = [[_place(one), one["rule"], _advice(one)] for one in answer.get("lint", [])]
+    unknown = [f"{id}: its SQL is not known without a database, so it was not linted" for id in answer["not_linted"]]
+    return _rendered("what squawk finds", ["where", "rule", "what, and what to do"], rows, width, unknown)
+
+
+def table(answer: dict[str, Any], width: int = 100) -> str:
+    """The rehearsal, as an operator reads it."""
+    found = answer.get("rehearsal")
+    if not found:
+        return ""
+    every = f"{found['lock_interval'] * 1000:g} ms"
+    statements = ["migration", "statement", "seconds", "rows"]
+    locks = ["table", "strongest lock", "seconds", "migration"]
+    seconds = ", ".join(f"{step} {took:g}" for step, took in _seconds(answer))
+    parts = [
+        _rendered(f"rehearsed on {found['copy']}", statements, _statements(found, 60), width, []),
+        _rendered(f"locks on tables (looked for every {every}: shorter ones may be missed)",
+                  locks, _locks(found), width, _remarks(found)),
+        "\n".join(wrap(f"seconds: {seconds}", width)),
+    ]  # fmt: skip
+    return "\n".join(parts)
+
+
+def markdown(environment: str, answer: dict[str, Any]) -> str:
+    """The whole report, as a reviewer reads it."""
+    pending = ", ".join(f"`{one['name']}`" for one in answer["pending"])
+    lines = [f"# Migrations of {environment}", "", f"Pending: {pending}. Applied before: `{answer['current']}`.", ""]
+    if answer.get("refused"):
+        lines += [f"**Refused:** {_cell(answer['refused'])}", ""]
+    if answer.get("applied"):
+        lines += [f"Applied and proved: {', '.join(f'`{one}`' for one in answer['applied'])}.", ""]
+    if answer.get("restore_point"):
+        lines += [f"Restore point: backup `{answer['restore_point']}`.", ""]
+    lint = [[f"`{_place(one)}`", f"`{one['rule']}`", _advice(one)] for one in answer.get("lint", [])]
+    lines += _section("Lint", ["where", "rule", "what, and what to do"], lint)
+    found = answer.get("rehearsal")
+    if found:
+        lines += ["## Rehearsal", "", f"On {found['copy']}.", ""]
+        lines += _section("Statements", ["migration", "statement", "seconds", "rows"],
+                          [[one, f"`{text}`", *rest] for one, text, *rest in _statements(found, 300)])  # fmt: skip
+        lines += _section("Locks", ["table", "strongest lock", "seconds", "migration"], _locks(found))
+        lines += [f"- {remark}" for remark in _remarks(found)]
+    lines += ["", "Seconds: " + ", ".join(f"{step} {took:g}" for step, took in _seconds(answer)) + "."]
+    return "\n".join(lines) + "\n"
+
+
+def _place(finding: dict[str, Any]) -> str:
+    return f"{finding['file'].rpartition('/')[2]}:{finding['line']}"
+
+
+def _advice(finding: dict[str, Any]) -> str:
+    return f"{'FAILS: ' if finding['fails'] else ''}{finding['message']} {finding['help']}".strip()
+
+
+def _statements(found: dict[str, Any], most: int) -> list[Cells]:
+    """The engine's own account is not shown."""
+    rows = []
+    for one in found["statements"]:
+        text = " ".join(one["text"].split())
+        if any(table in text for table in ("alembic_version", "pg_catalog.")):
+            continue
+        rows.append([one["migration"], text if len(text) <= most else f"{text[:most]}…", f"{one['seconds']:.3f}",
+                     "" if one["rows"] is None else str(one["rows"])])  # fmt: skip
+    return rows
+
+
+def _locks(found: dict[str, Any]) -> list[Cells]:
+    return [[one["table"], one["mode"], f"{one['seconds']:.3f}", one["migration"]] for one in found["locks"]]
+
+
+def _remarks(found: dict[str, Any]) -> list[str]:
+    remarks = [f"{table} is written anew" for table in found["rewritten"]]
+    remarks += [
+        f"{table}: {before} rows before, {'gone' if after is None else f'{after} after'}"
+        for table, (before, after) in found["rows"].items()
+    ]
+    remarks += [f"schema: {change}" for change in found["schema"]]
+    if found["reversed"]:
+        remarks.append(f"undone and applied again, with the same schema: {', '.join(found['reversed'])}")
+    if found["one_way"]:
+        remarks.append(f"no way back, so none was tried: {', '.join(found['one_way'])}")
+    return remarks + [f"AGAINST IT: {finding}" for finding in found["findings"]]
+
+
+def _seconds(answer: dict[str, Any]) -> Iterable[tuple[str, float]]:
+    steps = dict(answer["seconds"])
+    within = (answer.get("rehearsal") or {}).get("seconds", {})
+    return [*steps.items(), *((f"rehearsal/{step}", took) for step, took in within.items())]
+
+
+def _rendered(title: str, headings: Cells, rows: list[Cells], width: int, remarks: list[str]) -> str:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold", justify="right" if heading in ("seconds", "rows") else "left")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=width, no_color=True, highlight=False, markup=False)
+    with console.capture() as captured:
+        console.print(table if rows else f"{title}: nothing")
+    return captured.get() + "\n".join(remarks)
+
+
+def _section(title: str, headings: Cells, rows: list[Cells]) -> list[str]:
+    if not rows:
+        return [f"{title}: nothing.", ""]
+    lines = [f"### {title}", "", f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
+    return [*lines, *(f"| {' | '.join(map(_cell, row))} |" for row in rows), ""]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,82 @@
+"""Migrations as typed: rehearsed, applied, refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+APPLY, REHEARSE = "Apply the migrations", "Rehearse the migrations"
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """One pending migration with a way back."""
+    place = tmp_path / "migrations"
+    place.mkdir()
+    (place / "0001_add.sql").write_text("ALTER TABLE orders ADD COLUMN x int;\n")
+    (place / "0001_add.down.sql").write_text("ALTER TABLE orders DROP COLUMN x;\n")
+    return place
+
+
+@pytest.fixture
+def migrating(pyinfra, directory):
+    """The command line, in an environment that migrates."""
+    text = pyinfra.inventory.read_text().replace("Retention, secret", "Retention, Sql, secret")
+    described = f"migrations=Sql(directory={str(directory)!r}),\n    drill="
+    pyinfra.inventory.write_text(text.replace("drill=", described, 1))
+    return pyinfra
+
+
+def columns(shop) -> set[str]:
+    with psycopg.connect(shop.url) as connection:
+        query = "SELECT attname FROM pg_attribute WHERE attrelid = 'orders'::regclass AND NOT attisdropped"
+        return {name for (name,) in connection.execute(query)}
+
+
+def test_a_rehearsal_leaves_the_real_database_and_a_report(migrating, shop, tmp_path):
+    report = tmp_path / "report.md"
+    run = migrating.type("-y", "deploys/rehearse.py", "--data", f"report={report}")
+    assert run.code == 0, run.stderr
+    assert "x" not in columns(shop)
+    assert "AccessExclusiveLock" in run.stderr
+    assert "undone and applied again, with the same schema: 0001_add" in run.stderr
+    assert max(len(line) for line in run.stderr.splitlines() if str(tmp_path) not in line) <= 104
+    text = report.read_text()
+    assert "| 0001_add | `ALTER TABLE orders ADD COLUMN x int;` |" in text
+    assert "| public.orders | AccessExclusiveLock |" in text
+
+
+def test_applied_once_is_no_change_the_second_time(migrating, shop):
+    first = migrating.type("-y", "--json", "deploys/migrate.py")
+    assert first.code == 0, first.stderr
+    assert first.results() == {APPLY: "success"}
+    assert "x" in columns(shop)
+    second = migrating.type("-y", "--json", "deploys/migrate.py", "deploys/rehearse.py")
+    assert second.code == 0, second.stderr
+    assert second.results() == {APPLY: "no_change", REHEARSE: "no_change"}
+
+
+def test_dry_says_what_would_be_done_and_touches_nothing(migrating, shop):
+    dry = migrating.type("--dry", "deploys/migrate.py")
+    assert dry.code == 0, dry.stderr
+    assert "Would: rehearse and apply 1 migration: 0001_add" in dry.stderr
+    assert "x" not in columns(shop)
+
+
+def test_what_the_rehearsal_refuses_is_one_line_below_its_table(migrating, shop, directory, tmp_path):
+    (directory / "0002_wrong.sql").write_text("ALTER TABLE orders ADD COLUMN id int;\n")
+    report = tmp_path / "report.md"
+    run = migrating.type("-y", "deploys/migrate.py", "--data", f"report={report}")
+    assert run.code == 1
+    assert 'the migration 0002_wrong failed: column "id" of relation "orders" already exists' in run.stderr
+    assert "Traceback" not in run.stderr
+    assert "x" not in columns(shop)
+    assert "**Refused:** in the rehearsal" in report.read_text()
+
+
+def test_an_environment_that_does_not_migrate_says_so(pyinfra):
+    run = pyinfra.type("-y", "deploys/migrate.py")
+    assert run.code == 1
+    assert "does not say how its schema migrates" in run.stderr
