@@ -34,12 +34,13 @@ def rehearsed(report: str | None = None) -> Steps:
 
 @operation()
 @guarded
-def applied(report: str | None = None) -> Steps:
+def applied(report: str | None = None, hotfix: str | None = None) -> Steps:
     """
     Apply the pending migrations, once they were linted and rehearsed on a copy, and prove that the schema is the one of
     the rehearsal. No change when nothing is pending.
 
     + report: a file on this machine for the report, as Markdown
+    + hotfix: a file of SQL on this machine that is to go the same way, once, in place of what is pending
 
     **Example:**
 
@@ -47,10 +48,21 @@ def applied(report: str | None = None) -> Steps:
 
         migrations.applied(name="Apply the migrations")
     """
-    yield from _as_far_as("proof", report)
+    yield from _as_far_as("proof", report, _read(hotfix))
 
 
-def _as_far_as(until: str, report: str | None) -> Steps:
+def _read(hotfix: str | None) -> dict[str, str] | None:
+    if hotfix is None:
+        return None
+    path = Path(hotfix)
+    try:
+        return {"name": path.stem, "sql": path.read_text()}
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise ConfigurationError(f"the hotfix {hotfix} cannot be read: {why}") from None
+
+
+def _as_far_as(until: str, report: str | None, hotfix: dict[str, str] | None = None) -> Steps:
     here = runner.environment()
     if here.migrations is None:
         raise ConfigurationError(
@@ -60,25 +72,26 @@ def _as_far_as(until: str, report: str | None) -> Steps:
     if not runner.is_first_of(here.migrations.hosts):
         return
     try:
-        known = runner.ask("migrate", until="status")
+        known = runner.ask("migrate", until="status", hotfix=hotfix)
     except MigrationRefused as refused:
         if refused.report:
             output.table(migration_report.lint_table(refused.report))
         raise
     if not known["pending"]:
-        output.say(f"no migration is pending; {here.name} is at {known['current'] or 'none'}")
+        done = f"the hotfix {hotfix['name']} was applied already" if hotfix else "no migration is pending"
+        output.say(f"{done}; {here.name} is at {known['current'] or 'none'}")
         return
     pending = [one["name"] for one in known["pending"]]
     what = f"{len(pending)} migration{'s' if len(pending) > 1 else ''}: {', '.join(pending)}"
     words = f"{'Rehearse' if until == 'rehearsal' else 'Rehearse and apply'} {what}"
     output.table(migration_report.lint_table(known))
     plan(words)
-    yield Step(words, lambda: _carry_out(here, until, report))
+    yield Step(words, lambda: _carry_out(here, until, report, hotfix))
 
 
-def _carry_out(here: Environment, until: str, report: str | None) -> None:
+def _carry_out(here: Environment, until: str, report: str | None, hotfix: dict[str, str] | None) -> None:
     try:
-        answer = runner.ask("migrate", show=True, until=until)
+        answer = runner.ask("migrate", show=True, until=until, hotfix=hotfix)
     except MigrationRefused as refused:
         if refused.report:
             _tell(here, {**refused.report, "refused": refused.problem}, report)

@@ -11,6 +11,7 @@ from typing import Any, Self
 import psycopg
 
 from ops.engines import Applied, Engine, Migration, Status, Target, open_engine
+from ops.engines.hotfix import hotfix
 from ops.environment import Postgres
 from ops.errors import MigrationError, MigrationRefused, OpsError
 from ops.migrations import Migrations
@@ -46,8 +47,16 @@ def run(request: Request) -> dict[str, Any]:
         MigrationError: they were begun on the real database, and not finished; says what is so now.
         OpsError: a step could not be carried out.
     """
+    assert request.migrations is not None
+    if request.hotfix is None:
+        return _through(request, open_engine(request.migrations))
+    with hotfix(request.hotfix.name, request.hotfix.sql) as engine:
+        return _through(request, engine)
+
+
+def _through(request: Request, engine: Engine) -> dict[str, Any]:
     assert request.migrations is not None and request.database is not None
-    gate = _Gate(request, request.migrations, request.database)
+    gate = _Gate(request, request.migrations, request.database, engine)
     began = time.monotonic()
     status = gate.status()
     answer: dict[str, Any] = {"changed": False, "current": status.current,
@@ -73,11 +82,11 @@ def run(request: Request) -> dict[str, Any]:
 
 
 class _Gate:
-    def __init__(self, request: Request, description: Migrations, database: Postgres) -> None:
+    def __init__(self, request: Request, description: Migrations, database: Postgres, engine: Engine) -> None:
         self._request = request
         self._description = description
         self._database = database
-        self._engine: Engine = open_engine(description)
+        self._engine = engine
         self._store = open_store(request.store)
         self.catalogue = Catalogue(self._store, request.environment, request.database_name)
 

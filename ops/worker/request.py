@@ -11,6 +11,18 @@ from ops.environment import AnyStore, Postgres, Retention
 from ops.migrations import AnyMigrations
 
 
+class Hotfix(Described):
+    """SQL that is applied once, and recorded.
+
+    Args:
+        name: by which it is recorded.
+        sql: what it does.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="letters, digits, . _ -")]
+    sql: str
+
+
 class Request(Described):
     """One request.
 
@@ -28,6 +40,7 @@ class Request(Described):
         jobs: parallel jobs of pg_restore (restore, drill, migrate).
         migrations: how the schema migrates (migrate).
         until: how far to go (migrate).
+        hotfix: SQL to be applied once, by name, in place of what is pending (migrate).
     """
 
     environment: str
@@ -42,4 +55,5 @@ class Request(Described):
     max_age: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     jobs: Annotated[int, Field(ge=1, le=64)] = 1
     migrations: AnyMigrations | None = None
+    hotfix: Hotfix | None = None
     until: Literal["status", "rehearsal", "proof"] = "status"

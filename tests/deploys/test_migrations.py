@@ -15,7 +15,7 @@ def directory(tmp_path: Path) -> Path:
     """One pending migration with a way back."""
     place = tmp_path / "migrations"
     place.mkdir()
-    (place / "0001_add.sql").write_text("ALTER TABLE orders ADD COLUMN x int;\n")
+    (place / "0001_add.sql").write_text("ALTER TABLE orders ADD COLUMN x int;\nSELECT pg_sleep(0.1);\n")
     (place / "0001_add.down.sql").write_text("ALTER TABLE orders DROP COLUMN x;\n")
     return place
 
@@ -80,3 +80,24 @@ def test_an_environment_that_does_not_migrate_says_so(pyinfra):
     run = pyinfra.type("-y", "deploys/migrate.py")
     assert run.code == 1
     assert "does not say how its schema migrates" in run.stderr
+
+
+def test_a_hotfix_goes_the_same_way_once(migrating, shop, tmp_path):
+    hotfix = tmp_path / "HOTFIX_001.sql"
+    hotfix.write_text("ALTER TABLE orders ADD COLUMN fixed int;\n")
+    typed = ("-y", "--json", "deploys/migrate.py", "--data", f"hotfix={hotfix}")
+    first = migrating.type(*typed)
+    assert first.code == 0, first.stderr
+    assert first.results() == {APPLY: "success"}
+    assert columns(shop) >= {"fixed"} and "x" not in columns(shop), "what is pending is left for its own time"
+    assert migrating.type(*typed).results() == {APPLY: "no_change"}
+    hotfix.write_text("ALTER TABLE orders ADD COLUMN other int;\n")
+    changed = migrating.type(*typed)
+    assert changed.code == 1
+    assert "HOTFIX_001 was changed after it was applied" in changed.stderr
+    after = migrating.type("-y", "deploys/migrate.py")
+    assert after.code == 0, after.stderr
+    assert "x" in columns(shop)
+    gone = migrating.type("-y", "deploys/migrate.py", "--data", "hotfix=nothing.sql")
+    assert gone.code == 1
+    assert "the hotfix nothing.sql cannot be read: No such file or directory" in gone.stderr
