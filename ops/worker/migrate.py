@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from contextlib import closing, suppress
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import psycopg
 
@@ -17,6 +15,7 @@ from ops.errors import MigrationError, MigrationRefused, OpsError
 from ops.migrations import Migrations
 from ops.stores import open_store
 from ops.worker import dump
+from ops.worker.blockers import Blockers
 from ops.worker.catalogue import Catalogue
 from ops.worker.connection import connect
 from ops.worker.copy import copied
@@ -30,13 +29,6 @@ from ops.worker.request import Request
 LOCK = "migrate.lock"
 _NO_LOCK = ("55P03",)
 """lock_not_available: the only failure after which it is tried again."""
-_BLOCKERS = """
-    SELECT DISTINCT format('process %s (%s, %s) since %s: %s', b.pid, b.usename, nullif(b.application_name, ''),
-                           to_char(b.xact_start AT TIME ZONE 'UTC', 'HH24:MI:SS'), left(b.query, 80))
-      FROM pg_stat_activity a CROSS JOIN LATERAL unnest(pg_blocking_pids(a.pid)) AS p(pid)
-      JOIN pg_stat_activity b ON b.pid = p.pid
-     WHERE a.datname = current_database()
-"""
 
 
 def run(request: Request) -> dict[str, Any]:
@@ -152,7 +144,7 @@ class _Gate:
         done: list[str] = []
         pending = status.pending
         for attempt in range(1, self._description.tries + 1):
-            with _Blockers(self._database) as blockers:
+            with Blockers(self._database) as blockers:
                 applied = self._engine.up(target, pending, lambda name: say(f"applying {name}"))
             done += applied.migrations
             if applied.error is None:
@@ -213,32 +205,6 @@ class _Gate:
                 "Somebody else may have changed it meanwhile: look at these objects",
             )
         say(f"applied {', '.join(done)}; the schema is the one that was rehearsed")
-
-
-class _Blockers:
-    """Notes who keeps the engine waiting, while the block runs."""
-
-    def __init__(self, database: Postgres) -> None:
-        self.seen = ""
-        self._connection = connect(database)
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="blockers", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        with suppress(psycopg.Error), closing(self._connection) as connection:
-            while not self._over.wait(0.2):
-                if found := [str(who) for (who,) in connection.execute(_BLOCKERS)]:
-                    self.seen = "; ".join(found[:3])
 
 
 def _refuse_doubts(status: Status) -> None:
