@@ -211,6 +211,17 @@ class ServiceMissing(ServiceError):
 class ReleaseMissing(ServiceError):
     """There is no such release."""
 
+    @classmethod
+    def among(cls, where: str, release: str, known: Sequence[str]) -> ReleaseMissing:
+        """Of those that there are.
+
+        Args:
+            where: who has them, in words.
+            release: what was asked for.
+            known: the ids of those, newest first.
+        """
+        return cls(f"{where} has no release {release}", f"There are: {', '.join(known[:5]) or 'none'}")
+
 
 class PlatformDenied(ServiceError):
     """The credentials are wrong or may not do this."""

@@ -205,9 +205,7 @@ def activate(service: str, release: str | int, batch: int | str = 1) -> Steps:
         status, releases = platform.overview()
         known = [one.id for one in releases]
         if release not in known:
-            raise ReleaseMissing(
-                f"{host.name} has no release {release} of {service}", f"There are: {', '.join(known[:5]) or 'none'}"
-            )
+            raise ReleaseMissing.among(f"{service} on {host.name}", release, known)
         # Of one whose release cannot be seen it is not known that it serves this one.
         serving = all(
             one.state is State.RUNNING and (one.release == release or not platform.rolls) for one in status.instances

@@ -132,7 +132,7 @@ class CloudRunPlatform(CloudPlatform):
         known = self._all(service)
         names = [each.id for each in known.releases()]
         if release not in names:
-            raise ReleaseMissing(f"{self._name} has no release {release}", f"There are: {', '.join(names)}")
+            raise ReleaseMissing.among(self._name, release, names)
         serving, whole = serves(service)
         if whole and serving and known.release_of(serving) == release:
             return False

@@ -84,11 +84,9 @@ class Directories:
             ReleaseMissing: it is not there.
         """
         known = self.ask()
-        if release not in {one.id for one in known.releases}:
-            there = ", ".join(one.id for one in known.releases[:5])
-            raise ReleaseMissing(
-                f"{self._shell.host} has no release {release} in {self.base}", f"There are: {there or 'none'}"
-            )
+        ids = [one.id for one in known.releases]
+        if release not in ids:
+            raise ReleaseMissing.among(f"{self.base} on {self._shell.host}", release, ids)
         serving = known.current
         if serving and serving.id == release:
             return False

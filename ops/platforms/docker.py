@@ -128,12 +128,9 @@ class DockerPlatform(Platform):
         """See ``Platform``."""
         if not self._project:
             raise ServiceError(f"{self._service.name} has no releases", "Write compose=… in the inventory")
-        known = self.releases()
-        if release not in {one.id for one in known}:
-            there = ", ".join(one.id for one in known[:5])
-            raise ReleaseMissing(
-                f"{self._shell.host} has no image {self._service.image}:{release}", f"There are: {there or 'none'}"
-            )
+        ids = [one.id for one in self.releases()]
+        if release not in ids:
+            raise ReleaseMissing.among(f"{self._service.image} on {self._shell.host}", release, ids)
         before = self.status()
         if before.release == release:
             return False

@@ -144,8 +144,7 @@ class FlyPlatform(CloudPlatform):
         served = self._served()
         wanted = _image(release)
         if wanted not in served:
-            there = ", ".join(list(served)[:5])
-            raise ReleaseMissing(f"{self._service.app} has no release {release} on Fly", f"There are: {there}")
+            raise ReleaseMissing.among(f"{self._service.app} on Fly", release, list(served))
         machines = self._machines()
         if not machines:
             raise ServiceError(f"{self._service.app} has no machine on Fly", "Deploy it with fly deploy")

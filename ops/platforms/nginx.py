@@ -216,12 +216,9 @@ class NginxPlatform(Platform):
     def activate(self, release: str) -> bool:
         """See ``Platform``. When nginx does not run, it serves once it is started."""
         known = self._known()
-        if release not in {one.id for one in known.releases}:
-            there = ", ".join(one.id for one in known.releases[:5])
-            raise ReleaseMissing(
-                f"{self._shell.host} has no version {release} in {self._service.versions}",
-                f"There are: {there or 'none'}",
-            )
+        ids = [one.id for one in known.releases]
+        if release not in ids:
+            raise ReleaseMissing.among(f"{self._service.versions} on {self._shell.host}", release, ids)
         serving = known.current
         if serving and serving.id == release:
             return False

@@ -163,8 +163,8 @@ class RailwayPlatform(CloudPlatform):
         history = self._history()
         group = next((group for group in _groups(history) if any(one.id == release for one in group)), None)
         if group is None:
-            there = ", ".join(one.id for one in _releases(history)[:5])
-            raise ReleaseMissing(f"{self._service.name} has no release {release} on Railway", f"There are: {there}")
+            ids = [one.id for one in _releases(history)]
+            raise ReleaseMissing.among(f"{self._service.name} on Railway", release, ids)
         if _current(history) in group:
             return False
         target = next((one for one in reversed(group) if one.can_rollback), None)

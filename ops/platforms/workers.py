@@ -70,7 +70,7 @@ class WorkersPlatform(CloudPlatform):
         deployments = self._deployments()
         names = [each.id for each in self._releases(deployments)]
         if release not in names:
-            raise ReleaseMissing(f"{self._script} has no release {release}", f"There are: {', '.join(names)}")
+            raise ReleaseMissing.among(self._script, release, names)
         if deployments and [each["version_id"] for each in deployments[0]["versions"]] == [release]:
             return False
         self._deploy([{"version_id": release, "percentage": 100}], "Rollback")

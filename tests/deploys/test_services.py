@@ -151,7 +151,7 @@ def test_a_release_is_activated_and_the_one_before_again(typed, supervised, tmp_
     before = ctl(supervised, "pid", "all")
     wrong = typed("-y", str(deploy), "--data", "release=2020")
     assert wrong.returncode != 0
-    assert "@local has no release 2020 of web. There are: 2026-11-15" in wrong.stderr
+    assert "web on @local has no release 2020. There are: 2026-11-15" in wrong.stderr
     assert "Traceback" not in wrong.stderr
     assert ctl(supervised, "pid", "all") == before
 

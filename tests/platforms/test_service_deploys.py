@@ -99,7 +99,7 @@ def test_a_service_on_a_host_is_shown_rolled_stopped_and_started(staged, line: C
     assert changes(line.run(*activate)) == 1
     assert stage.serving() == ["two", "two"]
     assert changes(line.run(*activate)) == 0
-    assert "no release nothing of web" in failed(line.run(*activate[1:3], "release=nothing"))
+    assert "has no release nothing. There are: two, three, one" in failed(line.run(*activate[1:3], "release=nothing"))
     assert changes(line.run("--json", "deploys/stop.py")) == 1
     assert changes(line.run("--json", "deploys/stop.py")) == 0
     assert changes(line.run("--json", "deploys/start.py")) == 1
