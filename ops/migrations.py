@@ -23,6 +23,7 @@ class Migrations(Described):
 
     Args:
         hosts: the group of the host that has the application's code, and this project's worker.
+        environment: settings that the tool needs in its environment; no secret.
         lint_fails: rules of squawk whose findings end the run; those of all others are shown.
         lint_off: rules of squawk that are not looked for.
         lock_timeout: seconds for which a statement may wait for a lock on the real database.
@@ -34,6 +35,7 @@ class Migrations(Described):
     """
 
     hosts: str = "runner"
+    environment: dict[str, str] = Field(default_factory=dict)
     lint_fails: tuple[Rule, ...] = ()
     lint_off: tuple[Rule, ...] = ()
     lock_timeout: Annotated[float, Field(gt=0)] = 5
@@ -85,6 +87,23 @@ class Dbmate(Migrations):
     command: str = "dbmate"
 
 
+class Prisma(Migrations):
+    """The application's own Prisma Migrate, 7 or newer. It knows no way back.
+
+    Args:
+        directory: the application's, with its ``node_modules``; a path that is not absolute begins there.
+        schema_file: the Prisma schema.
+        migrations: the directory that holds ``<name>/migration.sql``.
+        command: Prisma's.
+    """
+
+    kind: Literal["prisma"] = "prisma"
+    directory: AbsolutePath
+    schema_file: str = "prisma/schema.prisma"
+    migrations: str = "prisma/migrations"
+    command: str = "node_modules/.bin/prisma"
+
+
 class Sql(Migrations):
     """Plain files, applied by psql in the order of their names.
 
@@ -101,4 +120,4 @@ class Sql(Migrations):
     table: str = "ops_migrations"
 
 
-AnyMigrations = Annotated[Alembic | Dbmate | Sql, Field(discriminator="kind")]
+AnyMigrations = Annotated[Alembic | Dbmate | Prisma | Sql, Field(discriminator="kind")]

@@ -124,7 +124,15 @@ class AlembicEngine(Engine):
         listener.start()
         try:
             command = [str(python), str(_PROGRAM), str(far)]
-            ran = tool.run(command, target, lambda line, at: None, directory, json.dumps(request) + "\n", (far,))
+            ran = tool.run(
+                command,
+                target,
+                lambda line, at: None,
+                directory,
+                json.dumps(request) + "\n",
+                (far,),
+                more=self._description.environment,
+            )
         finally:
             with suppress(OSError):
                 os.close(far)

@@ -159,6 +159,14 @@ class Engine(ABC):
             say: given each one's name before it is undone.
         """
 
+    def undone(self, id: str) -> str:
+        """What to type once what a failed migration left was undone by hand, so that it is tried again; else empty.
+
+        Args:
+            id: of the migration.
+        """
+        return ""
+
     def has_account(self, connection: psycopg.Connection) -> bool:
         """Whether that table is there yet."""
         row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [self.table]).fetchone()

@@ -86,7 +86,7 @@ class DbmateEngine(Engine):
                 applied.statements.append(Statement(migration.id, migration.sql, began, at - began))
                 applied.migrations.append(migration.id)
 
-        ran = tool.run(command, target, heard, libpq=False)
+        ran = tool.run(command, target, heard, libpq=False, more=description.environment)
         if ran.code:
             said = re.sub(r"^Error: (pq: )?", "", ran.said)
             code = _SQLSTATE.search(said)

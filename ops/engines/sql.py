@@ -51,6 +51,10 @@ class SqlEngine(Engine):
             changed=tuple(id for id, checksum in finished.items() if id in files and _checksum(files[id]) != checksum),
         )
 
+    def undone(self, id: str) -> str:
+        """See ``Engine``."""
+        return f"in psql: DELETE FROM {self.table} WHERE id = '{id}';"
+
     def _files(self) -> dict[str, Path]:
         paths = sorted(tool.directory(self._directory).glob("*.sql"))
         return {path.stem: path for path in paths if not path.name.endswith(".down.sql")}

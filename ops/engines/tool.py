@@ -22,10 +22,12 @@ class Ran:
     Args:
         code: its exit code.
         errors: lines of standard error.
+        out: lines of standard output, where they were kept.
     """
 
     code: int
     errors: list[str] = field(default_factory=list)
+    out: list[str] = field(default_factory=list)
 
     @property
     def said(self) -> str:
@@ -42,6 +44,7 @@ def run(
     stdin: str = "",
     passed: tuple[int, ...] = (),
     libpq: bool = True,
+    more: dict[str, str] | None = None,
 ) -> Ran:
     """Run a tool to its end. It finds the password of the target in the file that ``PGPASSFILE`` names.
 
@@ -52,6 +55,7 @@ def run(
         directory: to run it in.
         stdin: what it reads.
         passed: file descriptors that it is given.
+        more: of its environment; nothing secret.
         libpq: it connects by libpq, and so finds the target as ``service=ops``.
 
     Raises:
@@ -60,6 +64,7 @@ def run(
     with credentials(target.server, target.database) as (environment, descriptors):
         options = " ".join(f"-c {name}={value}" for name, value in target.settings().items())
         environment = {**environment, "PGOPTIONS": options, "PGSERVICE": "ops"}
+        environment.update(more or {})
         if not libpq:
             environment = {name: value for name, value in environment.items() if not name.startswith("PGSERVICE")}
         with _started(command, environment, (*descriptors, *passed), directory) as process:

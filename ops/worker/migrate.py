@@ -54,7 +54,7 @@ def _through(request: Request, engine: Engine) -> dict[str, Any]:
     answer: dict[str, Any] = {"changed": False, "current": status.current,
                               "pending": [{"id": one.id, "name": one.name, "file": one.file} for one in status.pending],
                               "seconds": {"status": round(time.monotonic() - began, 3)}}  # fmt: skip
-    _refuse_doubts(status)
+    _refuse_doubts(status, engine)
     if not status.pending:
         return answer
     gate.step("lint", answer, lambda: gate.lint(status, answer))
@@ -149,8 +149,11 @@ class _Gate:
             done += applied.migrations
             if applied.error is None:
                 break
-            if applied.error.sqlstate not in _NO_LOCK and "lock timeout" not in applied.error.said:
-                raise self._half_way(applied, done, pending, before)
+            whole = next(one.transactional for one in pending if one.id == applied.error.migration)
+            waited = applied.error.sqlstate in _NO_LOCK or "lock timeout" in applied.error.said
+            if not waited or not whole:
+                # Outside of a transaction it is half done, and must not be begun again.
+                raise self._half_way(applied, done, pending, before, blockers.seen if waited else "")
             if attempt == self._description.tries:
                 raise self._half_way(applied, done, pending, before, blockers.seen)
             pause = min(2.0**attempt, 30)
@@ -207,12 +210,12 @@ class _Gate:
         say(f"applied {', '.join(done)}; the schema is the one that was rehearsed")
 
 
-def _refuse_doubts(status: Status) -> None:
+def _refuse_doubts(status: Status, engine: Engine) -> None:
     """A database whose state is not what the code says is not migrated any further."""
     if status.failed:
         raise MigrationRefused(
             f"{', '.join(status.failed)} was begun before and not finished",
-            "Look at what it left, finish or undo that by hand, and tell the engine; then run this again",
+            f"Undo by hand what it left; then type {engine.undone(status.failed[0])} and run this again",
         )
     if status.unknown:
         raise MigrationRefused(

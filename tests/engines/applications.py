@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import functools
+import json
+import os
+import shutil
+import subprocess
 import sys
+import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 ENV = """
 from alembic import context
@@ -142,4 +151,78 @@ class OfSql(Application):
         (self.place / f"{id}.down.sql").unlink(missing_ok=True)
 
 
-APPLICATIONS: dict[str, type[Application]] = {"alembic": OfAlembic, "dbmate": OfDbmate, "sql": OfSql}
+@functools.cache
+def prisma() -> Path | None:
+    """Where Prisma is installed, once on this machine; None where npm is missing or cannot."""
+    if not shutil.which("npm"):
+        return None
+    place = Path(tempfile.gettempdir()) / f"ops-tests-prisma-{os.getuid()}"
+    place.mkdir(mode=0o700, exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "done").exists():
+            packages = ["prisma@7", "@prisma/schema-engine-wasm", "@prisma/adapter-pg@7", "pg"]
+            words = ["npm", "install", "--prefix", place, "--no-audit", "--no-fund", *packages]
+            if subprocess.run(words, capture_output=True, timeout=280).returncode:
+                return None
+            (place / "done").touch()
+    return place / "node_modules"
+
+
+class OfPrisma(Application):
+    """Its real database is baselined, as one that was there before Prisma is."""
+
+    def __init__(self, place: Path, url: str) -> None:
+        super().__init__(place, url)
+        modules = prisma()
+        if modules is None:
+            pytest.skip("needs npm, and the packages of Prisma: apt install npm")
+        (place / "node_modules").symlink_to(modules)
+        self.engine = place / "engine.mjs"
+        shutil.copy(Path(__file__).with_name("prisma_schema_engine.mjs"), self.engine)
+        self.engine.chmod(0o755)
+        (place / "prisma" / "migrations").mkdir(parents=True)
+        (place / "prisma" / "schema.prisma").write_text('datasource db {\n  provider = "postgresql"\n}\n')
+        (place / "prisma" / "migrations" / "migration_lock.toml").write_text('provider = "postgresql"\n')
+        # The application's own settings, which name the real database.
+        own = {
+            "schema": "prisma/schema.prisma",
+            "migrations": {"path": "prisma/migrations"},
+            "datasource": {"url": url},
+        }
+        (place / "prisma.config.mjs").write_text(f"export default {json.dumps(own)};\n")
+        base = self.write("base", "SELECT 1")
+        self.type("migrate", "resolve", "--applied", base)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"PRISMA_SCHEMA_ENGINE_BINARY": str(self.engine), "PRISMA_MODULES": str(prisma())}
+
+    def type(self, *words: str) -> None:
+        """Prisma, as the application's author types it."""
+        environment = {**os.environ, **self.environment, "CHECKPOINT_DISABLE": "1"}
+        command = [str(self.place / "node_modules/.bin/prisma"), *words]
+        subprocess.run(command, cwd=self.place, env=environment, check=True, capture_output=True)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        return {"kind": "prisma", "directory": str(self.place), "environment": self.environment}
+
+    def write(self, name: str, *up: str, down: tuple[str, ...] = (), outside: bool = False) -> str:
+        id = f"{len(self.ids):04}_{name}"
+        (self.place / "prisma" / "migrations" / id).mkdir()
+        text = "\n".join(f"{one};" for one in up) + "\n"
+        (self.place / "prisma" / "migrations" / id / "migration.sql").write_text(text)
+        self.ids.append(id)
+        return id
+
+    def forget(self) -> None:
+        shutil.rmtree(self.place / "prisma" / "migrations" / self.ids.pop())
+
+
+APPLICATIONS: dict[str, type[Application]] = {
+    "alembic": OfAlembic,
+    "dbmate": OfDbmate,
+    "prisma": OfPrisma,
+    "sql": OfSql,
+}
