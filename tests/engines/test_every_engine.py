@@ -107,6 +107,8 @@ def test_what_a_failure_outside_of_a_transaction_leaves_is_told(worker: Asked, a
     answer = migrate(worker, application)
     assert answer.code == 1
     assert wrong in answer.answer["message"]
+    told = {"prisma": f"prisma migrate resolve --rolled-back {wrong}", "sql": "DELETE FROM ops_migrations WHERE id ="}
+    assert told.get(application.description["kind"], "") in answer.answer["hint"]
 
 
 def test_two_operators_at_once(worker: Asked, application: Application) -> None:
