@@ -13,12 +13,15 @@ from psycopg import sql
 
 from ops.engines import tool
 from ops.engines.base import Applied, Engine, Migration, Statement, Status, Target
-from ops.errors import MigrationFailed
+from ops.errors import MigrationFailed, MigrationRefused
 from ops.migrations import Sql
 from ops.worker import tools
 from ops.worker.connection import connect
 
 _OUTSIDE = re.compile(r"^\s*--\s*transaction:\s*none\s*$", re.MULTILINE)
+# psql's own commands could lead it elsewhere; the end of COPY's data is none.
+_COMMAND = re.compile(r"^\s*\\(?!\.\s*$)", re.MULTILINE)
+_OWN = re.compile(r"^\s*(BEGIN|COMMIT|ROLLBACK|END|START\s+TRANSACTION)\b[^;]*;", re.MULTILINE | re.IGNORECASE)
 _TIME = re.compile(r"^Time: ([\d.]+) ms")
 _TAG = re.compile(r"^(?:INSERT 0|UPDATE|DELETE|MERGE|COPY|SELECT) (\d+)$")
 _ERROR = re.compile(r"(?:ERROR|FATAL): +(?:([0-9A-Z]{5}): )?(.*)$")
@@ -148,14 +151,46 @@ class SqlEngine(Engine):
             connection.execute(statement.encode())
 
 
+def _read(path: Path) -> str:
+    """A file that psql can be given.
+
+    Raises:
+        MigrationRefused: it is no text, or would not do what it seems to.
+    """
+    try:
+        text = path.read_text()
+    except UnicodeDecodeError:
+        raise MigrationRefused(f"{path} is no text in UTF-8", "Write it in UTF-8") from None
+    if found := _COMMAND.search(text):
+        raise MigrationRefused(f"{path} line {_line(text, found)} is a command of psql", "Write SQL alone")
+    if not _OUTSIDE.search(text) and (found := _OWN.search(_without_bodies(text))):
+        raise MigrationRefused(
+            f"{path} line {_line(text, found)} begins or ends a transaction, and the file is one already",
+            "Take that out, or add a line that says: -- transaction: none",
+        )
+    return text
+
+
+def _line(text: str, found: re.Match[str]) -> int:
+    return text[: found.end()].count("\n") + 1
+
+
+def _without_bodies(text: str) -> str:
+    """The text with what stands between dollars blanked, line by line: a function's body has its own BEGIN and END."""
+    return re.sub(r"(\$\w*\$).*?\1", lambda body: re.sub(r"[^\n]", " ", body[0]), text, flags=re.DOTALL)
+
+
 def _migration(path: Path) -> Migration:
-    text = path.read_text()
+    text = _read(path)
+    way_back = path.with_suffix(".down.sql")
+    if way_back.is_file():
+        _read(way_back)
     return Migration(
         id=path.stem,
         name=path.stem,
         file=str(path),
         sql=text,
-        has_down=path.with_suffix(".down.sql").is_file(),
+        has_down=way_back.is_file(),
         transactional=not _OUTSIDE.search(text),
     )
 

@@ -285,3 +285,30 @@ def test_nothing_pending_costs_little(worker: Asked, alembic: OfAlembic) -> None
     took = time.monotonic() - began
     print(f"nothing pending: {took:.2f} s")
     assert took < 10
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"SELECT 1;\n\\connect postgres\n", "0001_odd.sql line 2 is a command of psql"),
+        (
+            b"BEGIN;\nALTER TABLE orders ADD COLUMN x int;\nCOMMIT;\n",
+            "0001_odd.sql line 1 begins or ends a transaction",
+        ),
+        (b"SELECT 'caf\xe9';\n", "0001_odd.sql is no text in UTF-8"),
+    ],
+)
+def test_a_file_that_would_not_do_what_it_seems_to_is_refused(
+    worker: Asked, plain: OfSql, text: bytes, said: str
+) -> None:
+    (plain.place / "0001_odd.sql").write_bytes(text)
+    answer = migrate(worker, plain)
+    assert answer.code == 1
+    assert said in answer.answer["message"]
+
+
+def test_a_function_has_its_own_begin_and_end(worker: Asked, plain: OfSql) -> None:
+    body = "CREATE FUNCTION one() RETURNS int LANGUAGE plpgsql AS $body$\nBEGIN\n  RETURN 1;\nEND;\n$body$"
+    plain.write("function", body, "COPY orders (id) FROM stdin;\n\\.\n\nSELECT 1", down=("DROP FUNCTION one()",))
+    answer = migrate(worker, plain)
+    assert answer.code == 0, answer.answer
