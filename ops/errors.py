@@ -153,6 +153,9 @@ class BackupMissing(OpsError):
 class MigrationError(OpsError):
     """A migration must not be applied, or was not."""
 
+    report: dict[str, Any] | None = None
+    """What was found until then, for people."""
+
 
 class MigrationFailed(MigrationError):
     """PostgreSQL refused one of its statements."""
@@ -180,9 +183,6 @@ class MigrationFailed(MigrationError):
 
 class MigrationRefused(MigrationError):
     """It was found wanting before the real database was touched."""
-
-    report: dict[str, Any] | None = None
-    """What was found until then, for people."""
 
 
 class EngineMissing(MigrationError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -33,6 +34,10 @@ class AlembicEngine(Engine):
         super().__init__(description.table)
         self._description = description
         self._directory = Path(description.directory)
+        name = re.escape(self.table.rpartition(".")[2])
+        # What Alembic itself asks and writes.
+        self._own = re.compile(rf"^\s*(INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE|SELECT\s.*\sFROM)\s+\S*{name}\b|"
+                               r"^\s*SELECT pg_catalog\.", re.DOTALL)  # fmt: skip
 
     def status(self, connection: psycopg.Connection) -> Status:
         """See ``Engine``. What is applied is read by us; the application's program only reads its own files."""
@@ -50,7 +55,11 @@ class AlembicEngine(Engine):
                 unknown = tuple(event["unknown"])
             if "pending" in event:
                 name = f"{event['pending']} {event['name']}".strip()
-                pending.append(Migration(event["pending"], name, event["file"], event["sql"], 1, bool(event["down"])))
+                file = Path(event["file"])
+                pending.append(
+                    Migration(event["pending"], name, str(file), event["sql"], 1, bool(event["down"]),
+                              bool(event["transactional"]), tool.digest(file))
+                )  # fmt: skip
         return Status(", ".join(sorted(current)) or None, tuple(pending), (), unknown)
 
     def up(self, target: Target, pending: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:
@@ -77,12 +86,15 @@ class AlembicEngine(Engine):
                 applied.migrations.append(at)
             elif "error" in event:
                 applied.error = MigrationFailed.of(at, event["error"], event["statement"], event["sqlstate"])
-            elif "statement" in event:
+            elif "statement" in event and not self._own.search(event["statement"]):
                 applied.statements.append(
                     Statement(at, event["statement"].strip(), event["began"], event["seconds"], event["rows"])
                 )
 
-        self._ask(target, {"verb": verb, "steps": [(one.id, goal) for one, goal in steps]}, heard)
+        try:
+            self._ask(target, {"verb": verb, "steps": [(one.id, goal) for one, goal in steps]}, heard)
+        except ToolError as error:
+            applied.error = applied.error or MigrationFailed.of(at, error.problem)
         if applied.error is None and len(applied.migrations) < len(steps):
             applied.error = MigrationFailed.of(at, "Alembic ended without a word")
         return applied

@@ -2,14 +2,16 @@
 
     python alembic_program.py FD < request.json
 
-Whatever the application's settings name, every connection of SQLAlchemy goes to the database of the request: to
+Whatever the application's settings name, every connection of a driver goes to the database of the request: to
 ``service=ops`` of libpq, or to the same host, port and user for drivers without libpq. Each event is a line of JSON,
 written to the file descriptor FD, because the application may print what it likes.
 """
 
+import importlib
 import io
 import json
 import os
+import re
 import sys
 import time
 
@@ -36,7 +38,7 @@ def main():
     nowhere = f"postgresql+{_driver()}://ops@127.0.0.1:1/nowhere"
     os.environ.setdefault("DATABASE_URL", nowhere)
     configuration.set_main_option("sqlalchemy.url", nowhere)
-    _redirect(event, Engine, request)
+    _redirect(request)
     try:
         if request["verb"] == "status":
             _status(configuration, request["current"], tell)
@@ -55,25 +57,92 @@ def _driver():
     return next((name for name in ("psycopg2", "psycopg", "asyncpg", "pg8000") if find_spec(name)), "psycopg2")
 
 
-def _redirect(event, engine, request):
-    @event.listens_for(engine, "do_connect")
-    def elsewhere(dialect, record, arguments, parameters):
+_WHERE = (
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "database",
+    "user",
+    "password",
+    "service",
+    "passfile",
+    "dsn",
+    "conninfo",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "ssl",
+    "ssl_context",
+    "direct_tls",
+)
+"""What a driver is told of where to connect: all of it is replaced, the rest stays as the application wrote it."""
+
+
+def _redirect(request):
+    """Replace the connect functions of all drivers, before anything of the application is loaded.
+
+    SQLAlchemy calls them, and so does whoever does without it: a ``creator``, or a revision that opens its own.
+    """
+    asked = set()
+
+    def where(arguments, keywords):
         if request["verb"] == "status":
             raise RuntimeError("the migrations connect to a database while they are only read")
-        if dialect.name != "postgresql":
-            raise RuntimeError(f"the application's settings name a database of {dialect.name}")
-        arguments[:] = []
-        kept = {name: value for name, value in parameters.items() if name in ("async_creator_fn", "cursor_factory")}
-        parameters.clear()
-        parameters.update(kept)
-        if dialect.driver in ("psycopg2", "psycopg", "psycopg_async"):
-            parameters["service"] = "ops"
-            return
-        with open(os.environ["PGPASSFILE"]) as file:
-            password = file.readline().rstrip("\n").split(":", 4)[4].replace("\\:", ":").replace("\\\\", "\\")
-        parameters.update(request["server"], password=password or None)
-        if dialect.driver == "asyncpg":
-            parameters.update(server_settings=request["settings"], ssl=request["sslmode"])
+        asked.add(_database(arguments, keywords))
+        if len(asked - {None}) > 1:
+            raise RuntimeError("the migrations connect to more than one database, and only one was copied")
+        return {name: value for name, value in keywords.items() if name not in _WHERE}
+
+    def by_libpq(original):
+        def connect(*arguments, **keywords):
+            kept = where(arguments, keywords)
+            # An option that is given replaces PGOPTIONS.
+            given = f"{kept.pop('options', '') or ''} {os.environ.get('PGOPTIONS', '')}"
+            return original("service=ops", **kept, options=given.strip())
+
+        return connect
+
+    def by_itself(original, settings):
+        def connect(*arguments, **keywords):
+            kept = {**where(arguments, keywords), **request["server"], "password": _password()}
+            if settings:
+                kept["server_settings"] = {**kept.get("server_settings", {}), **request["settings"]}
+                kept["ssl"] = request["sslmode"]
+            return original(**kept)
+
+        return connect
+
+    for module, owner, name, make in (
+        ("psycopg2", "", "connect", by_libpq),
+        ("psycopg", "", "connect", by_libpq),
+        ("psycopg", "Connection", "connect", by_libpq),
+        ("psycopg", "AsyncConnection", "connect", by_libpq),
+        ("asyncpg", "", "connect", lambda original: by_itself(original, True)),
+        ("asyncpg.connection", "", "connect", lambda original: by_itself(original, True)),
+        ("pg8000", "", "connect", lambda original: by_itself(original, False)),
+        ("pg8000.dbapi", "", "connect", lambda original: by_itself(original, False)),
+    ):
+        try:
+            place = importlib.import_module(module)
+        except ImportError:
+            continue
+        place = getattr(place, owner) if owner else place
+        setattr(place, name, staticmethod(make(getattr(place, name))) if owner else make(getattr(place, name)))
+
+
+def _database(arguments, keywords):
+    """The name of the database that is asked for, as far as it is told."""
+    named = str(arguments[0]) if arguments else str(keywords.get("dsn") or keywords.get("conninfo") or "")
+    found = re.search(r"dbname=(\S+)", named) or re.search(r"://[^/]*/([^?]+)", named)
+    return keywords.get("dbname") or keywords.get("database") or (found[1] if found else None)
+
+
+def _password():
+    with open(os.environ["PGPASSFILE"]) as file:
+        line = file.readline().rstrip("\n")
+    return re.split(r"(?<!\\):", line, maxsplit=4)[4].replace("\\:", ":").replace("\\\\", "\\") or None
 
 
 def _status(configuration, current, tell):
@@ -86,7 +155,10 @@ def _status(configuration, current, tell):
     tell(heads=scripts.get_heads(), unknown=unknown)
     if unknown:
         return
-    pending = list(scripts.iterate_revisions("heads", current or "base"))[::-1]
+    # Without the implicit base a second branch on a revision that is applied would be passed over.
+    pending = list(scripts.iterate_revisions("heads", tuple(current) or "base", implicit_base=True))[::-1]
+    pending = [script for script in pending if script.revision not in _applied(scripts, current)]
+    branched = len(scripts.get_heads()) > 1 or any(isinstance(script.down_revision, tuple) for script in pending)
     for script in pending:
         before = script.down_revision
         before = before[0] if isinstance(before, (tuple, list)) else before
@@ -102,9 +174,16 @@ def _status(configuration, current, tell):
             name=script.doc or "",
             file=script.path,
             sql="" if why else sql.getvalue(),
+            transactional=not why and sql.getvalue().count("COMMIT;") <= 1,
             why=why,
-            down=_does_something(getattr(script.module, "downgrade", None)),
+            # What "one back" means is not clear where branches meet.
+            down=not branched and _does_something(getattr(script.module, "downgrade", None)),
         )
+
+
+def _applied(scripts, current):
+    """Every revision that the current ones rest on, and they themselves."""
+    return {script.revision for script in scripts.iterate_revisions(tuple(current), "base")} if current else set()
 
 
 def _does_something(function):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from ops.environment import Postgres
 from ops.errors import MigrationFailed
@@ -49,6 +51,7 @@ class Migration:
         line: of the file, at which the SQL begins.
         has_down: whether it has a way back.
         transactional: whether all of it is undone when it fails.
+        digest: of the file, to see that what is applied is what was rehearsed.
     """
 
     id: str
@@ -58,6 +61,7 @@ class Migration:
     line: int = 1
     has_down: bool = False
     transactional: bool = True
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,8 @@ class Statement:
 
     def to_json(self) -> dict[str, Any]:
         """As the worker's answer carries it."""
-        return {"migration": self.migration, "text": self.text, "seconds": round(self.seconds, 4), "rows": self.rows}
+        text = self.text if len(self.text) <= 1000 else f"{self.text[:1000]}…"
+        return {"migration": self.migration, "text": text, "seconds": round(self.seconds, 4), "rows": self.rows}
 
 
 @dataclass
@@ -169,10 +174,12 @@ class Engine(ABC):
 
     def has_account(self, connection: psycopg.Connection) -> bool:
         """Whether that table is there yet."""
-        row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [self.table]).fetchone()
+        name = sql.Identifier(*self.table.split(".")).as_string(connection)
+        row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [name]).fetchone()
         return bool(row and row[0])
 
     def without_account(self, schema: dict[str, str]) -> dict[str, str]:
         """A schema's fingerprint without that table and what belongs to it: the application's own."""
-        name = self.table.rpartition(".")[2]
-        return {object: hash for object, hash in schema.items() if name not in object}
+        name = re.escape(self.table.rpartition(".")[2])
+        own = re.compile(rf"""[ ."]{name}(_pk[a-z]*)?(["\s.]|$)""")
+        return {object: hash for object, hash in schema.items() if not own.search(object)}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -13,11 +15,12 @@ from psycopg import sql
 
 from ops.engines import tool
 from ops.engines.base import Applied, Engine, Migration, Statement, Status, Target
-from ops.errors import MigrationFailed
+from ops.errors import MigrationFailed, MigrationRefused
 from ops.migrations import Dbmate
 from ops.worker.connection import connect
 
-_SECTION = re.compile(r"^-- migrate:(up|down)(.*)$", re.MULTILINE)
+_SECTION = re.compile(r"^--\s*migrate:(up|down)(.*)$", re.MULTILINE)
+"""As dbmate itself reads it (pkg/dbmate/migration.go)."""
 _BEGUN = re.compile(r"^(?:Applying|Rolling back): (\S+)")
 _DONE = re.compile(r"^(?:Applied|Rolled back): (\S+)")
 _SQLSTATE = re.compile(r"\(([0-9A-Z]{5})\)")
@@ -41,9 +44,13 @@ class DbmateEngine(Engine):
         if self.has_account(connection):
             query = sql.SQL("SELECT version FROM {} ORDER BY version").format(sql.Identifier(*self.table.split(".")))
             applied = [str(version) for (version,) in connection.execute(query)]
+        pending = [migration for id, migration in migrations.items() if id not in applied]
+        if applied and any(migration.id < applied[-1] for migration in pending):
+            # Its rollback undoes the highest version, which would be another one.
+            pending = [replace(migration, has_down=False) for migration in pending]
         return Status(
             current=applied[-1] if applied else None,
-            pending=tuple(migration for id, migration in migrations.items() if id not in applied),
+            pending=tuple(pending),
             unknown=tuple(id for id in applied if id not in migrations),
         )
 
@@ -68,10 +75,20 @@ class DbmateEngine(Engine):
         return whole
 
     def _run(self, target: Target, verb: str, of: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:
+        with TemporaryDirectory(prefix="dbmate-") as directory:
+            # dbmate applies whatever is in its directory, so it is given one that holds what was rehearsed.
+            for migration in of:
+                file = Path(migration.file)
+                (Path(directory) / file.name).symlink_to(file)
+            return self._run_in(directory, target, verb, of, say)
+
+    def _run_in(
+        self, directory: str, target: Target, verb: str, of: tuple[Migration, ...], say: Callable[[str], None]
+    ) -> Applied:
         description = self._description
         command = [
             description.command, "--url", _url(target), "--env-file", "/dev/null", "--no-dump-schema",
-            "--migrations-dir", description.directory, "--migrations-table", description.table, verb,
+            "--migrations-dir", directory, "--migrations-table", description.table, verb,
         ]  # fmt: skip
         known = {Path(migration.file).name: migration for migration in of}
         applied = Applied()
@@ -101,10 +118,12 @@ class DbmateEngine(Engine):
 
 
 def _migration(path: Path) -> Migration:
-    text = path.read_text()
+    text = tool.text(path)
     parts = {found[1]: found for found in _SECTION.finditer(text)}
     up, down = parts.get("up"), parts.get("down")
-    body = text[up.end() : down.start() if down and down.start() > up.end() else None] if up else ""
+    if up is None:
+        raise MigrationRefused(f"{path} has no line that says -- migrate:up", "Write it, as dbmate wants it")
+    body = text[up.end() : down.start() if down and down.start() > up.end() else None]
     undo = text[down.end() :] if down else ""
     version = re.match(r"\d+", path.name)
     assert version
@@ -113,9 +132,10 @@ def _migration(path: Path) -> Migration:
         name=path.stem,
         file=str(path),
         sql=body.lstrip("\n"),
-        line=text[: up.end()].count("\n") + 2 if up else 1,
+        line=text[: up.end()].count("\n") + 2,
         has_down=bool(re.sub(r"--.*", "", undo).strip()),
-        transactional="transaction:false" not in (up[2] if up else ""),
+        transactional="transaction:false" not in up[2],
+        digest=tool.digest(path),
     )
 
 

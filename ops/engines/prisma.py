@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import time
@@ -32,7 +31,7 @@ _RECORDED = """
 _CONFIGURATION = """
 import fs from "node:fs";
 const line = fs.readFileSync(process.env.PGPASSFILE, "utf8").split("\\n")[0];
-const password = line.split(":").slice(4).join(":").replaceAll("\\\\:", ":").replaceAll("\\\\\\\\", "\\\\");
+const password = line.split(/(?<!\\\\):/).slice(4).join(":").replaceAll("\\\\:", ":").replaceAll("\\\\\\\\", "\\\\");
 const given = %s;
 export default {
   schema: given.schema,
@@ -65,7 +64,7 @@ class PrismaEngine(Engine):
             pending=tuple(_migration(files[name]) for name in files if name not in finished and name not in failed),
             failed=tuple(failed),
             unknown=tuple(name for name in finished if name not in files),
-            changed=tuple(name for name in finished if name in files and recorded[name][0] != _checksum(files[name])),
+            changed=tuple(name for name in finished if name in files and recorded[name][0] != tool.digest(files[name])),
         )
 
     def _files(self) -> dict[str, Path]:
@@ -130,11 +129,9 @@ class PrismaEngine(Engine):
 
 def _migration(path: Path) -> Migration:
     # What failed half way stays half done, and Prisma goes no further until it is told how that was resolved.
-    return Migration(path.parent.name, path.parent.name, str(path), path.read_text(), transactional=False)
-
-
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return Migration(
+        path.parent.name, path.parent.name, str(path), tool.text(path), transactional=False, digest=tool.digest(path)
+    )
 
 
 def _said(text: str) -> tuple[str, str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
 from contextlib import closing
+from itertools import takewhile
 from pathlib import Path
 
 import psycopg
@@ -51,7 +51,9 @@ class SqlEngine(Engine):
             pending=tuple(_migration(path) for id, path in files.items() if id not in finished),
             failed=tuple(id for id, _, done in recorded if not done),
             unknown=tuple(id for id, _, _ in recorded if id not in files),
-            changed=tuple(id for id, checksum in finished.items() if id in files and _checksum(files[id]) != checksum),
+            changed=tuple(
+                id for id, checksum in finished.items() if id in files and tool.digest(files[id]) != checksum
+            ),
         )
 
     def undone(self, id: str) -> str:
@@ -68,7 +70,7 @@ class SqlEngine(Engine):
         self._keep_a_ledger(target)
         for migration in pending:
             say(migration.name)
-            checksum = _checksum(Path(migration.file))
+            checksum = tool.digest(Path(migration.file))
             done = self._record(migration.id, checksum)
             if not migration.transactional:
                 # Written down before it is begun, so that one that is left half done is known.
@@ -97,7 +99,8 @@ class SqlEngine(Engine):
         self, target: Target, migration: Migration, file: Path, ledger: str, statements: list[Statement]
     ) -> MigrationFailed | None:
         psql = tools.psql(target.server.bin_dir)
-        outside = _OUTSIDE.search(file.read_text())
+        outside = _OUTSIDE.search(content := file.read_text())
+        lines = frozenset(line.strip() for line in content.splitlines())
         command = [
             str(psql.path), "--no-psqlrc", "--echo-queries", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose",
             *([] if outside else ["--single-transaction"]), r"--command=\timing on",
@@ -109,7 +112,7 @@ class SqlEngine(Engine):
             if found := _TIME.match(line):
                 seconds = float(found[1]) / 1000
                 rows = int(tag[1]) if text and (tag := _TAG.match(text[-1])) else None
-                statements.append(Statement(migration.id, _said(text), at - seconds, seconds, rows))
+                statements.append(Statement(migration.id, _said(text, lines), at - seconds, seconds, rows))
                 text.clear()
             elif line.strip() and line != "Timing is on.":
                 text.append(line)
@@ -120,7 +123,7 @@ class SqlEngine(Engine):
         if not text and statements and statements[-1].migration == migration.id:
             text = [statements.pop().text]  # psql tells the time of one that failed as well
         code, said = next((found.groups() for line in ran.errors if (found := _ERROR.search(line))), ("", ran.said))
-        return MigrationFailed.of(migration.id, said, "\n".join(text), code or "")
+        return MigrationFailed.of(migration.id, said, _said(text, lines), code or "")
 
     def _keep_a_ledger(self, target: Target) -> None:
         self._execute(
@@ -157,10 +160,7 @@ def _read(path: Path) -> str:
     Raises:
         MigrationRefused: it is no text, or would not do what it seems to.
     """
-    try:
-        text = path.read_text()
-    except UnicodeDecodeError:
-        raise MigrationRefused(f"{path} is no text in UTF-8", "Write it in UTF-8") from None
+    text = tool.text(path)
     if found := _COMMAND.search(text):
         raise MigrationRefused(f"{path} line {_line(text, found)} is a command of psql", "Write SQL alone")
     if not _OUTSIDE.search(text) and (found := _OWN.search(_without_bodies(text))):
@@ -192,13 +192,10 @@ def _migration(path: Path) -> Migration:
         sql=text,
         has_down=way_back.is_file(),
         transactional=not _OUTSIDE.search(text),
+        digest=tool.digest(path),
     )
 
 
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _said(lines: list[str]) -> str:
-    """The statement among what psql printed: without the tag that it ends with."""
-    return "\n".join(lines[:-1] if len(lines) > 1 else lines)
+def _said(lines: list[str], file: frozenset[str]) -> str:
+    """The statement among what psql printed, without what came of it, which may be rows that are nobody's business."""
+    return "\n".join(takewhile(lambda line: line.strip() in file, lines))

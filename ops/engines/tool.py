@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import threading
 import time
@@ -11,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.engines.base import Target
-from ops.errors import EngineMissing
-from ops.worker.connection import credentials
+from ops.errors import EngineMissing, MigrationRefused
+from ops.worker.connection import ENGINE, credentials
 
 
 @dataclass
@@ -61,7 +62,7 @@ def run(
     Raises:
         EngineMissing: there is no such program.
     """
-    with credentials(target.server, target.database) as (environment, descriptors):
+    with credentials(target.server, target.database, ENGINE) as (environment, descriptors):
         options = " ".join(f"-c {name}={value}" for name, value in target.settings().items())
         environment = {**environment, "PGOPTIONS": options, "PGSERVICE": "ops"}
         environment.update(more or {})
@@ -106,6 +107,23 @@ def _listen(process: subprocess.Popen[str], ran: Ran) -> None:
     for line in process.stderr:
         if line.strip():
             ran.errors.append(line.strip())
+
+
+def text(path: Path) -> str:
+    """What a file of SQL says.
+
+    Raises:
+        MigrationRefused: it is no text.
+    """
+    try:
+        return path.read_text()
+    except UnicodeDecodeError:
+        raise MigrationRefused(f"{path} is no text in UTF-8", "Write it in UTF-8") from None
+
+
+def digest(path: Path) -> str:
+    """A hash of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def directory(path: str) -> Path:

@@ -66,12 +66,9 @@ def _advice(finding: dict[str, Any]) -> str:
 
 
 def _statements(found: dict[str, Any], most: int) -> list[Cells]:
-    """The engine's own account is not shown."""
     rows = []
     for one in found["statements"]:
         text = " ".join(one["text"].split())
-        if any(table in text for table in ("alembic_version", "pg_catalog.")):
-            continue
         rows.append([one["migration"], text if len(text) <= most else f"{text[:most]}…", f"{one['seconds']:.3f}",
                      "" if one["rows"] is None else str(one["rows"])])  # fmt: skip
     return rows
@@ -88,6 +85,8 @@ def _remarks(found: dict[str, Any]) -> list[str]:
         for table, (before, after) in found["rows"].items()
     ]
     remarks += [f"schema: {change}" for change in found["schema"]]
+    if found["more_statements"]:
+        remarks.insert(0, f"and {found['more_statements']} more statements, each quicker than these")
     if found["reversed"]:
         remarks.append(f"undone and applied again, with the same schema: {', '.join(found['reversed'])}")
     if found["one_way"]:

@@ -9,7 +9,7 @@ from pyinfra.api.operation import operation
 
 from ops import output, runner
 from ops.environment import Environment
-from ops.errors import ConfigurationError, MigrationRefused
+from ops.errors import ConfigurationError, MigrationError
 from ops.operations import migration_report
 from ops.steps import Step, Steps, guarded, plan
 
@@ -73,7 +73,7 @@ def _as_far_as(until: str, report: str | None, hotfix: dict[str, str] | None = N
         return
     try:
         known = runner.ask("migrate", until="status", hotfix=hotfix)
-    except MigrationRefused as refused:
+    except MigrationError as refused:
         if refused.report:
             output.table(migration_report.lint_table(refused.report))
         raise
@@ -92,7 +92,7 @@ def _as_far_as(until: str, report: str | None, hotfix: dict[str, str] | None = N
 def _carry_out(here: Environment, until: str, report: str | None, hotfix: dict[str, str] | None) -> None:
     try:
         answer = runner.ask("migrate", show=True, until=until, hotfix=hotfix)
-    except MigrationRefused as refused:
+    except MigrationError as refused:
         if refused.report:
             _tell(here, {**refused.report, "refused": refused.problem}, report)
         raise

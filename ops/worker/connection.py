@@ -19,6 +19,9 @@ from ops.worker.hints import hint
 APPLICATION = "pyinfra-ops"
 """What ``pg_stat_activity`` calls our connections and those of the programs we start."""
 
+ENGINE = "pyinfra-ops migration"
+"""What it calls those of a migration tool, which are let into the one database that they are given."""
+
 _KEEPALIVE = {
     "connect_timeout": "10",
     "keepalives_idle": "30",
@@ -92,7 +95,9 @@ def _first_line(text: str) -> str:
 
 
 @contextmanager
-def credentials(server: Postgres, database: str | None = None) -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
+def credentials(
+    server: Postgres, database: str | None = None, application: str = APPLICATION
+) -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
     """Environment and file descriptors for a program of PostgreSQL; it connects to ``service=ops``.
 
     The parameters are in a service file and the password in a password file, both mode 0600, without a name, and gone
@@ -101,7 +106,7 @@ def credentials(server: Postgres, database: str | None = None) -> Iterator[tuple
     Yields:
         The whole environment for the program, and the descriptors to pass on to it.
     """
-    parameters = {**_KEEPALIVE, **server.parameters(), "application_name": APPLICATION}
+    parameters = {**_KEEPALIVE, **server.parameters(), "application_name": application}
     if database is not None:
         parameters["dbname"] = database
     password = parameters.pop("password", "")
@@ -115,17 +120,24 @@ def credentials(server: Postgres, database: str | None = None) -> Iterator[tuple
     if "\n" in password:
         raise ConfigurationError("the database's password contains a line break", "Check the secret")
     service = "".join(f"{key}={value}\n" for key, value in parameters.items())
-    escaped = password.replace("\\", "\\\\").replace(":", "\\:")
-    with _nameless(f"[ops]\n{service}") as services, _nameless(f"*:*:*:*:{escaped}\n") as passwords:
+    escaped = _escaped(password)
+    # pg_dumpall connects to other databases as well; a migration is to stay in its own.
+    only = "*" if application == APPLICATION else _escaped(parameters["dbname"])
+    with _nameless(f"[ops]\n{service}") as services, _nameless(f"*:*:{only}:*:{escaped}\n") as passwords:
         environment = {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "HOME": "/nonexistent",
             "LC_ALL": "C",
-            "PGAPPNAME": APPLICATION,
+            "PGAPPNAME": application,
             "PGSERVICEFILE": _path(services),
             "PGPASSFILE": _path(passwords),
         }
         yield environment, (services.fileno(), passwords.fileno())
+
+
+def _escaped(field: str) -> str:
+    """A field of a password file."""
+    return field.replace("\\", "\\\\").replace(":", "\\:")
 
 
 def _nameless(content: str) -> IO[str]:

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
+import psycopg
+from psycopg import sql
+
 from ops.environment import Postgres
 from ops.errors import DatabaseError
 from ops.worker.catalogue import DUMP, Catalogue
 from ops.worker.check import intact
-from ops.worker.connection import connect
+from ops.worker.connection import connect, failure
 from ops.worker.drill import OPTIONS, scratch_name
 from ops.worker.progress import say
 from ops.worker.pulse import Pulse
@@ -28,11 +31,13 @@ class Copy:
         server: where it is.
         name: of the database.
         how: it was made, in words.
+        of: the database that it is a clone of; None for a backup that was restored.
     """
 
     server: Postgres
     name: str
     how: str
+    of: str | None
 
 
 @contextmanager
@@ -56,13 +61,36 @@ def copied(catalogue: Catalogue, database: Postgres, server: Postgres, jobs: int
             except DatabaseError as error:
                 say(f"no clone: {error.problem}")
             else:
-                yield Copy(server, name, f"a clone of {database.name()}")
+                _settings(database, server, name)
+                yield Copy(server, name, f"a clone of {database.name()}", database.name())
                 return
     backup = catalogue.choose(None)
     manifest = intact(backup)
     with Pulse(server.deadline, server, name) as pulse, created(server, name, manifest.locale, pulse):
         restore(catalogue.store, catalogue.key(backup.id, DUMP), manifest, server, name, jobs, OPTIONS, pulse)
-        yield Copy(server, name, f"the backup {backup.id}, restored")
+        _settings(database, server, name)
+        yield Copy(server, name, f"the backup {backup.id}, restored", None)
+
+
+def _settings(database: Postgres, server: Postgres, name: str) -> None:
+    """What is set for the real database, such as its search_path, is set for the copy."""
+    query = """
+        SELECT split_part(entry, '=', 1), substr(entry, strpos(entry, '=') + 1) FROM pg_db_role_setting s
+          JOIN pg_database d ON d.oid = s.setdatabase, unnest(s.setconfig) AS entry
+         WHERE d.datname = current_database()
+           AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = current_user))
+         ORDER BY s.setrole
+    """
+    with closing(connect(database)) as connection:
+        found = connection.execute(query).fetchall()
+    with closing(connect(server)) as connection:
+        for setting, value in found:
+            try:
+                connection.execute("SELECT set_config(%s, %s, false)", [setting, value])
+                copy = sql.SQL("ALTER DATABASE {} SET {} FROM CURRENT")
+                connection.execute(copy.format(sql.Identifier(name), sql.SQL(setting)))
+            except psycopg.Error as error:
+                say(f"{setting} is not set for the copy: {failure(error).problem}")
 
 
 def _alone(database: Postgres) -> bool:

@@ -65,7 +65,7 @@ def _of(migration: Migration, description: Migrations, major: int) -> list[Findi
     command = [
         str(_squawk()), "--reporter=json", f"--pg-version={major}.0", "--no-error-on-unmatched-pattern",
         f"--exclude={','.join((*_OURS, *description.lint_off))}",
-        *(["--assume-in-transaction"] if migration.transactional else []),
+        *(["--assume-in-transaction"] if migration.transactional and "BEGIN;" not in migration.sql else []),
     ]  # fmt: skip
     # What it reads from standard input has one statement begin where the last one ended.
     ran = subprocess.run(command, input=migration.sql, capture_output=True, text=True, timeout=120)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, get_args
@@ -13,14 +13,14 @@ import psycopg
 
 from ops.environment import Postgres
 from ops.migrations import LockMode
-from ops.worker.connection import connect
+from ops.worker.connection import connect, failure
 
 STRENGTH: dict[str, int] = {mode: strength for strength, mode in enumerate(get_args(LockMode))}
 INTERVAL = 0.005
 """Seconds between two looks: what is held for less may be missed."""
 _TABLES = """
     SELECT c.oid, n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+     WHERE c.relkind IN ('r', 'p', 'm', 'v', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 """
 _LOCKS = """
     SELECT relation, mode FROM pg_locks
@@ -67,6 +67,8 @@ class LockWatch:
         self._connection = connect(server, database)
         self._names: dict[int, str] = dict(self._connection.execute(_TABLES).fetchall())
         self._held: list[Held] = []
+        self.broken = ""
+        """Why the looking ended early; empty when it did not."""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, name="locks", daemon=True)
 
@@ -82,25 +84,30 @@ class LockWatch:
 
     def _look(self) -> None:
         oids = list(self._names)
-        open_: dict[tuple[int, str], Held] = {}
-        # A connection that breaks ends the looking; the engine's will have broken too, and that is told.
-        with suppress(psycopg.Error), closing(self._connection) as connection:
-            while not self._over.wait(INTERVAL):
-                now = time.monotonic()
-                seen = set(connection.execute(_LOCKS, [oids]).fetchall())
-                for oid, mode in seen:
-                    held = open_.get((oid, mode))
-                    if held is None:
-                        held = open_[oid, mode] = Held(self._names[oid], mode, now, now)
-                        self._held.append(held)
-                    held.ended = now
-                open_ = {key: held for key, held in open_.items() if key in seen}
+        with closing(self._connection) as connection:
+            try:
+                self._note(connection, oids)
+            except psycopg.Error as error:
+                self.broken = failure(error).problem
 
-    def strongest(self) -> list[Held]:
-        """For each table the strongest lock that was held, the longest time that it was."""
-        found: dict[str, Held] = {}
+    def _note(self, connection: psycopg.Connection, oids: list[int]) -> None:
+        open_: dict[tuple[int, str], Held] = {}
+        while not self._over.wait(INTERVAL):
+            now = time.monotonic()
+            seen = set(connection.execute(_LOCKS, [oids]).fetchall())
+            for oid, mode in seen:
+                held = open_.get((oid, mode))
+                if held is None:
+                    held = open_[oid, mode] = Held(self._names[oid], mode, now, now)
+                    self._held.append(held)
+                held.ended = now
+            open_ = {key: held for key, held in open_.items() if key in seen}
+
+    def longest(self) -> list[Held]:
+        """For each table and each mode the longest time that it was held, the strongest first."""
+        found: dict[tuple[str, str], Held] = {}
         for held in self._held:
-            known = found.get(held.table)
-            if known is None or (STRENGTH[held.mode], held.seconds) > (STRENGTH[known.mode], known.seconds):
-                found[held.table] = held
+            known = found.get((held.table, held.mode))
+            if known is None or held.seconds > known.seconds:
+                found[held.table, held.mode] = held
         return sorted(found.values(), key=lambda held: (-STRENGTH[held.mode], -held.seconds, held.table))

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any
 
-import psycopg
-
-from ops.engines import Applied, Engine, Migration, Status, Target, open_engine
+from ops.engines import Engine, Status, open_engine
 from ops.engines.hotfix import hotfix
 from ops.environment import Postgres
-from ops.errors import MigrationError, MigrationRefused, OpsError
+from ops.errors import MigrationError, MigrationRefused
 from ops.migrations import Migrations
 from ops.stores import open_store
 from ops.worker import dump
-from ops.worker.blockers import Blockers
+from ops.worker.apply import Application
 from ops.worker.catalogue import Catalogue
 from ops.worker.connection import connect
 from ops.worker.copy import copied
-from ops.worker.fingerprint import differences, fingerprint
+from ops.worker.fingerprint import fingerprint
 from ops.worker.lint import Finding, lint
 from ops.worker.lock import Lock
+from ops.worker.privileges import lacking
 from ops.worker.progress import say
 from ops.worker.rehearsal import Rehearsal, rehearse
 from ops.worker.request import Request
 
 LOCK = "migrate.lock"
-_NO_LOCK = ("55P03",)
-"""lock_not_available: the only failure after which it is tried again."""
 
 
 def run(request: Request) -> dict[str, Any]:
@@ -60,6 +57,10 @@ def _through(request: Request, engine: Engine) -> dict[str, Any]:
     gate.step("lint", answer, lambda: gate.lint(status, answer))
     if request.until == "status":
         return answer
+    return _told(answer, lambda: _under_lock(request, gate, status, answer))  # type: ignore[no-any-return]
+
+
+def _under_lock(request: Request, gate: _Gate, status: Status, answer: dict[str, Any]) -> dict[str, Any]:
     catalogue = gate.catalogue
     with Lock(catalogue.store, catalogue.prefix + LOCK, request.owner, "a migration") as lock:
         gate.step("restore point", answer, lambda: gate.restore_point(answer))
@@ -71,6 +72,15 @@ def _through(request: Request, engine: Engine) -> dict[str, Any]:
             answer["applied"] = gate.step("apply", answer, lambda: gate.apply(status, rehearsal))
             answer["changed"] = True
     return answer
+
+
+def _told(answer: dict[str, Any], do: Any) -> Any:
+    """Do it; what was found until then goes along with a failure."""
+    try:
+        return do()
+    except MigrationError as error:
+        error.report = error.report or answer
+        raise
 
 
 class _Gate:
@@ -103,6 +113,12 @@ class _Gate:
         answer["lint"] = [finding.to_json() for finding in findings]
         answer["not_linted"] = [one.id for one in status.pending if not one.sql]
         failing = [finding for finding in findings if finding.fails]
+        if self._description.lint_fails and answer["not_linted"]:
+            raise _refused(
+                answer,
+                f"the SQL of {', '.join(answer['not_linted'])} is not known without a database, so it was not linted",
+                "Write it so that alembic upgrade --sql can print it, or take lint_fails= out of the inventory",
+            )
         if failing:
             raise _refused(answer, f"squawk refuses {_words(failing[0])}", failing[0].help or "Write it otherwise")
 
@@ -119,95 +135,37 @@ class _Gate:
         say(f"the restore point is {taken['backup']['id']}{'' if taken['changed'] else ', which is young enough'}")
 
     def rehearse(self, status: Status) -> Rehearsal:
+        """On a copy that has applied what the real database has; a backup that is older is no such copy."""
+        found = self._rehearse(status)
+        if found is None:
+            say("the newest backup is from before the last migration: a new one is taken")
+            dump.run(self._request.model_copy(update={"max_age": None}))
+            self.catalogue.forget()
+            found = self._rehearse(status)
+        if found is None:
+            raise MigrationRefused(
+                "the copy has applied other migrations than the real database", "Somebody may be migrating it: look"
+            )
+        return found
+
+    def _rehearse(self, status: Status) -> Rehearsal | None:
         assert self._request.server is not None
         began = time.monotonic()
         with copied(self.catalogue, self._database, self._request.server, self._request.jobs) as copy:
+            with closing(connect(copy.server, copy.name)) as connection:
+                there = self._engine.status(connection)
+            if [one.id for one in there.pending] != [one.id for one in status.pending] or there.failed:
+                return None
             say(f"rehearsing on {copy.how}")
             seconds = round(time.monotonic() - began, 3)
             found = rehearse(self._engine, self._description, status.pending, copy)
             found.seconds = {"copy": seconds, **found.seconds}
-            return found
+        with closing(connect(self._database)) as connection:
+            found.findings += lacking(connection, found.altered(), found.written(), found.made())
+        return found
 
     def apply(self, status: Status, rehearsal: Rehearsal) -> list[str]:
-        """Apply the very migrations that were rehearsed, to the very schema."""
-        now = self.status()
-        if [one.id for one in now.pending] != [one.id for one in status.pending]:
-            raise MigrationRefused("the pending migrations changed while they were rehearsed", "Run this again")
-        before = self._schema()
-        own = self._engine.without_account
-        if drift := differences(own(rehearsal.before), own(before), "the copy that was rehearsed on"):
-            raise MigrationRefused(
-                f"the schema changed while its copy was rehearsed on: {'; '.join(drift[:3])}", "Run this again"
-            )
-        target = Target(self._database, self._database.name(), self._description.lock_timeout,
-                        self._description.statement_timeout)  # fmt: skip
-        done: list[str] = []
-        pending = status.pending
-        for attempt in range(1, self._description.tries + 1):
-            with Blockers(self._database) as blockers:
-                applied = self._engine.up(target, pending, lambda name: say(f"applying {name}"))
-            done += applied.migrations
-            if applied.error is None:
-                break
-            whole = next(one.transactional for one in pending if one.id == applied.error.migration)
-            waited = applied.error.sqlstate in _NO_LOCK or "lock timeout" in applied.error.said
-            if not waited or not whole:
-                # Outside of a transaction it is half done, and must not be begun again.
-                raise self._half_way(applied, done, pending, before, blockers.seen if waited else "")
-            if attempt == self._description.tries:
-                raise self._half_way(applied, done, pending, before, blockers.seen)
-            pause = min(2.0**attempt, 30)
-            by = blockers.seen or "the blocker is gone"
-            say(f"no lock within {target.lock_timeout:g} s ({by}); again in {pause:g} s")
-            time.sleep(pause)
-            pending = self.status().pending
-        self._prove(rehearsal, done)
-        return done
-
-    def _half_way(
-        self,
-        applied: Applied,
-        done: list[str],
-        pending: tuple[Migration, ...],
-        before: dict[str, str],
-        blocked: str = "",
-    ) -> MigrationError:
-        """What is so now, and what to type next."""
-        error = applied.error
-        assert error is not None
-        now = self._schema()
-        own = self._engine.without_account
-        same = own(now) == own(before)
-        rest = [one.id for one in pending if one.id not in done]
-        said = f"{error.problem}{f'. It was blocked by {blocked}' if blocked else ''}. "
-        broken = _invalid_indexes(self._database)
-        if broken:
-            drops = " ".join(f"DROP INDEX CONCURRENTLY {name};" for name in broken)
-            said += f"It left an invalid index: {', '.join(broken)}"
-            hint = f"Type in psql: {drops} Then mend the migration, and run this again"
-        elif same:
-            said += "The real database has the schema that it had before"
-            hint = "End what blocks it, then run this again" if blocked else "Mend the migration, then run this again"
-        else:
-            said += f"Applied: {', '.join(done) or 'none'}. Not applied: {', '.join(rest)}"
-            hint = f"What was applied stays. Mend {error.migration}, then run this again"
-            if not done:
-                hint = f"{error.migration} is half done: undo by hand what it left, then run this again"
-        return MigrationError(said, hint)
-
-    def _prove(self, rehearsal: Rehearsal, done: list[str]) -> None:
-        left = self.status()
-        if left.pending or left.failed:
-            raise MigrationError(
-                f"{', '.join(done)} was applied, and {(left.failed or [left.pending[0].id])[0]} is not finished",
-                "Look at the engine's own status",
-            )
-        if drift := differences(rehearsal.after, self._schema(), "the schema that was rehearsed"):
-            raise MigrationError(
-                f"{', '.join(done)} was applied, but made another schema than in the rehearsal: {'; '.join(drift[:5])}",
-                "Somebody else may have changed it meanwhile: look at these objects",
-            )
-        say(f"applied {', '.join(done)}; the schema is the one that was rehearsed")
+        return Application(self._engine, self._description, self._database).apply(status, rehearsal)
 
 
 def _refuse_doubts(status: Status, engine: Engine) -> None:
@@ -229,14 +187,11 @@ def _refuse_doubts(status: Status, engine: Engine) -> None:
 
 
 def _refuse_rehearsed(rehearsal: Rehearsal, answer: dict[str, Any]) -> None:
+    untouched = "" if rehearsal.elsewhere else "The real database was not touched"
     if rehearsal.error is not None:
-        raise _refused(
-            answer, f"in the rehearsal {rehearsal.error.problem}", "The real database was not touched; mend it"
-        )
+        raise _refused(answer, f"in the rehearsal {rehearsal.error.problem}", f"{untouched}; mend the migration")
     if rehearsal.findings:
-        raise _refused(
-            answer, f"the rehearsal found: {'; '.join(rehearsal.findings)}", "The real database was not touched"
-        )
+        raise _refused(answer, f"the rehearsal found: {'; '.join(rehearsal.findings)}", untouched)
 
 
 def _refused(answer: dict[str, Any], problem: str, hint: str) -> MigrationRefused:
@@ -247,11 +202,3 @@ def _refused(answer: dict[str, Any], problem: str, hint: str) -> MigrationRefuse
 
 def _words(finding: Finding) -> str:
     return f"{finding.migration} ({finding.file} line {finding.line}, {finding.rule}): {finding.message}"
-
-
-def _invalid_indexes(database: Postgres) -> list[str]:
-    """What CREATE INDEX CONCURRENTLY leaves when it fails."""
-    query = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid"
-    with suppress(OpsError, psycopg.Error), closing(connect(database)) as connection:
-        return [str(name) for (name,) in connection.execute(query)]
-    return []

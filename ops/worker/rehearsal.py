@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ops.engines import Applied, Engine, Migration, Statement, Target
-from ops.errors import MigrationFailed
+from ops.errors import MigrationFailed, MigrationRefused
 from ops.migrations import Migrations
+from ops.worker import server_wide
 from ops.worker.connection import connect
 from ops.worker.copy import Copy
 from ops.worker.fingerprint import differences, fingerprint
 from ops.worker.locks import INTERVAL, STRENGTH, Held, LockWatch
 from ops.worker.progress import say
 from ops.worker.rows import count, tables
+
+_SHOWN = 50
+"""Statements, the slowest ones."""
 
 
 @dataclass
@@ -35,6 +39,7 @@ class Rehearsal:
         after: the schema that the migrations made.
         changes: what the migrations made (+), took away (-) and defined otherwise (~), by object.
         seconds: of each step.
+        elsewhere: whether the engine may have gone to another database than the copy.
         error: PostgreSQL's refusal, if there was one.
     """
 
@@ -50,13 +55,14 @@ class Rehearsal:
     after: dict[str, str] = field(default_factory=dict)
     changes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    elsewhere: bool = False
     error: MigrationFailed | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As the worker's answer carries it."""
         return {
             "copy": self.copy,
-            "statements": [statement.to_json() for statement in self.statements],
+            **self._slowest(),
             "locks": [{**held.to_json(), "migration": self._during(held)} for held in self.locks],
             "lock_interval": INTERVAL,
             "rewritten": self.rewritten,
@@ -67,6 +73,29 @@ class Rehearsal:
             "findings": self.findings,
             "seconds": self.seconds,
         }
+
+    def altered(self) -> set[str]:
+        """Tables that were altered, which only their owner may."""
+        owners = ("AccessExclusiveLock", "ShareLock", "ShareUpdateExclusiveLock")
+        locked = {held.table for held in self.locks if held.mode in owners}
+        columns = {change[2:].split(" ", 1)[1].rpartition(".")[0] for change in self.changes if change[2:8] == "column"}
+        return locked | columns
+
+    def written(self) -> set[str]:
+        """Tables whose rows were changed."""
+        return {held.table for held in self.locks if held.mode == "RowExclusiveLock"} - self.altered()
+
+    def made(self) -> set[str]:
+        """Schemas in which something was made."""
+        kinds = ("table", "view", "sequence", "function", "type", "index")
+        new = (change[2:].split(" ", 1) for change in self.changes if change.startswith("+"))
+        return {name.partition(".")[0] for kind, name in new if kind in kinds and "." in name}
+
+    def _slowest(self) -> dict[str, Any]:
+        """A report that can be read: thousands of statements cannot."""
+        slowest = sorted(self.statements, key=lambda one: -one.seconds)[:_SHOWN]
+        shown = [statement.to_json() for statement in self.statements if statement in slowest]
+        return {"statements": shown, "more_statements": len(self.statements) - len(shown)}
 
     def _during(self, held: Held) -> str:
         """The migration in which a lock was taken."""
@@ -80,12 +109,16 @@ def rehearse(engine: Engine, description: Migrations, pending: tuple[Migration, 
     Raises:
         OpsError: it could not be carried out. What speaks against the migrations is in the answer.
     """
-    target = Target(copy.server, copy.name)
+    target = Target(copy.server, copy.name, description.lock_timeout, description.statement_timeout)
     found = Rehearsal(copy.how, one_way=[one.id for one in pending if not one.has_down])
+    _refuse_server_wide(pending, copy)
     found.before, rows_before, files_before = _look(copy)
+    server = _server(copy)
     with LockWatch(copy.server, copy.name) as watch:
         applied = _timed(found, "up", lambda: engine.up(target, pending, lambda name: say(f"rehearsing {name}")))
-    found.statements, found.locks, found.error = applied.statements, watch.strongest(), applied.error
+    found.statements, found.locks, found.error = applied.statements, watch.longest(), applied.error
+    if watch.broken:
+        found.findings.append(f"its locks are not known, because the watch was cut off: {watch.broken}")
     found.after, rows, files = _look(copy)
     found.changes = _changes(engine.without_account(found.before), engine.without_account(found.after))
     found.rows = {
@@ -94,13 +127,30 @@ def rehearse(engine: Engine, description: Migrations, pending: tuple[Migration, 
     found.rewritten = sorted(
         files_before[oid][0] for oid in files_before if oid in files and files[oid] != files_before[oid]
     )
+    if changed := differences(server, _server(copy), "the server before"):
+        found.findings.append(f"it changes the whole server, and not the database alone: {'; '.join(changed[:3])}")
     if found.error is None:
         _judge_locks(found, description)
-        _judge_rows(found)
-        if not found.one_way:
+        if _judge_pending(engine, copy, found) and not found.one_way:
             _there_and_back(engine, target, pending, copy, found)
-        _judge_second(engine, target, copy, found)
+            _judge_pending(engine, copy, found)
     return found
+
+
+def _refuse_server_wide(pending: tuple[Migration, ...], copy: Copy) -> None:
+    """On production's own server a rehearsal of it would be the thing itself."""
+    for migration in pending:
+        words = server_wide.statement(migration)
+        if words and copy.of:
+            raise MigrationRefused(
+                f"{migration.id} has {words}, which changes the whole server and cannot be rehearsed beside production",
+                "Do that by hand, or name another server to rehearse on: Drill(server=Postgres(…))",
+            )
+
+
+def _server(copy: Copy) -> dict[str, str]:
+    with closing(connect(copy.server, copy.name)) as connection:
+        return server_wide.state(connection)
 
 
 def _look(copy: Copy) -> tuple[dict[str, str], dict[str, int], dict[int, tuple[str, int]]]:
@@ -141,16 +191,6 @@ def _judge_locks(found: Rehearsal, description: Migrations) -> None:
             )
 
 
-def _judge_rows(found: Rehearsal) -> None:
-    """Rows of a table that no statement locked cannot have changed."""
-    locked = {held.table for held in found.locks}
-    found.findings += [
-        f"{table} had {before} rows and has {after}, although no lock on it was seen"
-        for table, (before, after) in found.rows.items()
-        if after is not None and after < before and table not in locked and found.seconds["up"] > 10 * INTERVAL
-    ]
-
-
 def _there_and_back(
     engine: Engine, target: Target, pending: tuple[Migration, ...], copy: Copy, found: Rehearsal
 ) -> None:
@@ -172,8 +212,14 @@ def _there_and_back(
     found.reversed = [migration.id for migration in pending]
 
 
-def _judge_second(engine: Engine, target: Target, copy: Copy, found: Rehearsal) -> None:
+def _judge_pending(engine: Engine, copy: Copy, found: Rehearsal) -> bool:
+    """Whether the copy took up what was applied: an engine that went elsewhere must not be asked for more."""
     with closing(connect(copy.server, copy.name)) as connection:
         left = engine.status(connection).pending
-    if left and not found.findings:
-        found.findings.append(f"{left[0].id} is pending still after it was applied")
+    if left:
+        found.elsewhere = True
+        found.findings.append(
+            f"{left[0].id} is pending on the copy still, although the engine says that it applied it: "
+            "it may have gone to another database, the real one included. Look there"
+        )
+    return not left
