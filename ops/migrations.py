@@ -72,6 +72,30 @@ class Alembic(Migrations):
     table: str = "alembic_version"
 
 
+class Command(Migrations):
+    """Any other tool, by its command lines, which ``sh`` runs in the directory.
+
+    They find the database as every program with libpq does (``PGSERVICE``, ``PGPASSFILE``), and in ``DATABASE_URL``,
+    which holds no password.
+
+    Args:
+        directory: the application's.
+        files: its migrations, such as ``migrations/*.sql``; what a file is called without its ending is its id.
+        table: where the tool keeps what it applied.
+        applied: the query that gives the ids of those, such as ``SELECT id FROM migrations ORDER BY id``.
+        up: applies all that is pending.
+        down: undoes the one that was applied last; none: there is no way back.
+    """
+
+    kind: Literal["command"] = "command"
+    directory: AbsolutePath
+    files: str
+    table: str
+    applied: str
+    up: str
+    down: str | None = None
+
+
 class Dbmate(Migrations):
     """dbmate.
 
@@ -120,4 +144,4 @@ class Sql(Migrations):
     table: str = "ops_migrations"
 
 
-AnyMigrations = Annotated[Alembic | Dbmate | Prisma | Sql, Field(discriminator="kind")]
+AnyMigrations = Annotated[Alembic | Command | Dbmate | Prisma | Sql, Field(discriminator="kind")]

@@ -9,7 +9,13 @@ from ops.migrations import Migrations
 
 __all__ = ["Applied", "Engine", "Migration", "Statement", "Status", "Target", "open_engine"]
 
-_ENGINES = {"alembic": "AlembicEngine", "dbmate": "DbmateEngine", "prisma": "PrismaEngine", "sql": "SqlEngine"}
+_ENGINES = {
+    "alembic": "AlembicEngine",
+    "command": "CommandEngine",
+    "dbmate": "DbmateEngine",
+    "prisma": "PrismaEngine",
+    "sql": "SqlEngine",
+}
 
 
 def open_engine(migrations: Migrations) -> Engine:

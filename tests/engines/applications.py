@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from ops.worker import tools
+
 ENV = """
 from alembic import context
 from pathlib import Path
@@ -151,6 +153,52 @@ class OfSql(Application):
         (self.place / f"{id}.down.sql").unlink(missing_ok=True)
 
 
+UP = """
+psql -qXv ON_ERROR_STOP=1 -c 'CREATE TABLE IF NOT EXISTS done (id text PRIMARY KEY)'
+for file in steps/*.sql; do
+  id=$(basename "$file" .sql)
+  [ -z "$(psql -qXAtc "SELECT 1 FROM done WHERE id = '$id'")" ] || continue
+  psql -qXv ON_ERROR_STOP=1 $(grep -q '^-- outside' "$file" || echo -1) -f "$file" || exit
+  psql -qXv ON_ERROR_STOP=1 -c "INSERT INTO done VALUES ('$id')" || exit
+done
+"""
+DOWN = """
+id=$(psql -qXAtc 'SELECT max(id) FROM done')
+psql -qX1v ON_ERROR_STOP=1 -f "back/$id.sql" -c "DELETE FROM done WHERE id = '$id'"
+"""
+
+
+class OfCommand(Application):
+    """Some tool that its author wrote one day."""
+
+    @property
+    def description(self) -> dict[str, Any]:
+        psql = str(tools.psql(None).path.parent)
+        return {
+            "kind": "command",
+            "directory": str(self.place),
+            "files": "steps/*.sql",
+            "table": "done",
+            "applied": "SELECT id FROM done ORDER BY id",
+            "up": f"PATH={psql}:$PATH; {UP}",
+            "down": f"PATH={psql}:$PATH; {DOWN}",
+        }
+
+    def write(self, name: str, *up: str, down: tuple[str, ...] = (), outside: bool = False) -> str:
+        id = f"{len(self.ids) + 1:04}_{name}"
+        for directory, statements in (("steps", up), ("back", down)):
+            (self.place / directory).mkdir(exist_ok=True)
+            option = "-- outside\n" if outside else ""
+            (self.place / directory / f"{id}.sql").write_text(
+                option + "\n".join(f"{one};" for one in statements) + "\n"
+            )
+        self.ids.append(id)
+        return id
+
+    def forget(self) -> None:
+        (self.place / "steps" / f"{self.ids.pop()}.sql").unlink()
+
+
 @functools.cache
 def prisma() -> Path | None:
     """Where Prisma is installed, once on this machine; None where npm is missing or cannot."""
@@ -222,6 +270,7 @@ class OfPrisma(Application):
 
 APPLICATIONS: dict[str, type[Application]] = {
     "alembic": OfAlembic,
+    "command": OfCommand,
     "dbmate": OfDbmate,
     "prisma": OfPrisma,
     "sql": OfSql,

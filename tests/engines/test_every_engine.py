@@ -61,7 +61,9 @@ def test_several_pending_are_rehearsed_applied_in_order_and_proved(worker: Asked
     else:
         assert rehearsal["reversed"] == [first, second]
     assert rehearsal["findings"] == []
-    assert {one["migration"] for one in rehearsal["statements"]} == {first, second}
+    # Of a command only the whole call is known.
+    calls = {first} if application.description["kind"] == "command" else {first, second}
+    assert {one["migration"] for one in rehearsal["statements"]} == calls
     assert "column public.orders.noted" in columns(worker)
     again = migrate(worker, application)
     assert again.answer["changed"] is False

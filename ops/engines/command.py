@@ -1,0 +1,99 @@
+"""Any other tool, by its command lines; what it applied is read in its own table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+
+from ops.engines import tool
+from ops.engines.base import Applied, Engine, Migration, Statement, Status, Target
+from ops.errors import MigrationFailed
+from ops.migrations import Command
+from ops.worker.connection import connect
+
+
+class CommandEngine(Engine):
+    """A tool of which nothing is known but how to call it: so nothing smaller than a call of it is measured.
+
+    Args:
+        description: of it.
+    """
+
+    def __init__(self, description: Command) -> None:
+        super().__init__(description.table)
+        self._description = description
+
+    def status(self, connection: psycopg.Connection) -> Status:
+        """See ``Engine``."""
+        directory = tool.directory(self._description.directory)
+        files = {path.stem: path for path in sorted(directory.glob(self._description.files))}
+        applied = self._applied(connection)
+        return Status(
+            current=applied[-1] if applied else None,
+            pending=tuple(self._migration(path) for id, path in files.items() if id not in applied),
+            unknown=tuple(id for id in applied if id not in files),
+        )
+
+    def _applied(self, connection: psycopg.Connection) -> list[str]:
+        if not self.has_account(connection):
+            return []
+        return [str(id) for (id, *_) in connection.execute(self._description.applied.encode())]
+
+    def _migration(self, path: Path) -> Migration:
+        # Whether it is a transaction is not known, so it is not begun again.
+        return Migration(
+            path.stem, path.stem, str(path), tool.text(path) if path.suffix == ".sql" else "",
+            has_down=self._description.down is not None, transactional=False, digest=tool.digest(path),
+        )  # fmt: skip
+
+    def up(self, target: Target, pending: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:
+        """See ``Engine``."""
+        for migration in pending:
+            say(migration.name)
+        return self._run(target, self._description.up, pending, gone=False)
+
+    def down(self, target: Target, migrations: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:
+        """See ``Engine``."""
+        whole = Applied()
+        for migration in reversed(migrations):
+            say(migration.name)
+            applied = self._run(target, self._description.down or "false", (migration,), gone=True)
+            whole.statements += applied.statements
+            whole.migrations += applied.migrations
+            whole.error = applied.error
+            if whole.error:
+                break
+        return whole
+
+    def _run(self, target: Target, line: str, of: tuple[Migration, ...], gone: bool) -> Applied:
+        """Run a command line; what it applied or undid is what its table says afterwards."""
+        began = time.monotonic()
+        directory = tool.directory(self._description.directory)
+        printed: list[str] = []
+        more = {"DATABASE_URL": _url(target), **self._description.environment}
+        command = ["sh", "-c", line]
+        ran = tool.run(command, target, lambda line, at: printed.append(line), directory, more=more)
+        with closing(connect(target.server, target.database)) as connection:
+            applied = self._applied(connection)
+        answer = Applied([Statement(of[0].id, line, began, time.monotonic() - began)])
+        answer.migrations = [one.id for one in of if (one.id in applied) is not gone]
+        failed = next((one for one in of if one.id not in answer.migrations), None)
+        if ran.code or failed:
+            said = ran.said if ran.errors else (printed[-1] if printed else ran.said)
+            answer.error = MigrationFailed.of((failed or of[-1]).id, said, failed.sql if failed else "")
+        return answer
+
+
+def _url(target: Target) -> str:
+    parameters = target.server.parameters()
+    user = f"{quote(parameters['user'], safe='')}@" if "user" in parameters else ""
+    host, port = parameters["host"], parameters.get("port", "5432")
+    if host.startswith("/"):
+        return f"postgresql://{user}/{quote(target.database, safe='')}?host={quote(host, safe='')}&port={port}"
+    mode = f"?sslmode={parameters['sslmode']}" if "sslmode" in parameters else ""
+    return f"postgresql://{user}{host}:{port}/{quote(target.database, safe='')}{mode}"
