@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import quote
 
 import psycopg
 
 from ops.engines import tool
 from ops.engines.base import Applied, Engine, Migration, Statement, Status, Target
+from ops.engines.url import sslmode, url
 from ops.errors import MigrationFailed
 from ops.migrations import Command
 from ops.worker.connection import connect
@@ -75,7 +75,7 @@ class CommandEngine(Engine):
         began = time.monotonic()
         directory = tool.directory(self._description.directory)
         printed: list[str] = []
-        more = {"DATABASE_URL": _url(target), **self._description.environment}
+        more = {"DATABASE_URL": url(target, sslmode=sslmode(target)), **self._description.environment}
         command = ["sh", "-c", line]
         ran = tool.run(command, target, lambda line, at: printed.append(line), directory, more=more)
         with closing(connect(target.server, target.database)) as connection:
@@ -87,13 +87,3 @@ class CommandEngine(Engine):
             said = ran.said if ran.errors else (printed[-1] if printed else ran.said)
             answer.error = MigrationFailed.of((failed or of[-1]).id, said, failed.sql if failed else "")
         return answer
-
-
-def _url(target: Target) -> str:
-    parameters = target.server.parameters()
-    user = f"{quote(parameters['user'], safe='')}@" if "user" in parameters else ""
-    host, port = parameters["host"], parameters.get("port", "5432")
-    if host.startswith("/"):
-        return f"postgresql://{user}/{quote(target.database, safe='')}?host={quote(host, safe='')}&port={port}"
-    mode = f"?sslmode={parameters['sslmode']}" if "sslmode" in parameters else ""
-    return f"postgresql://{user}{host}:{port}/{quote(target.database, safe='')}{mode}"

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg import sql
 
 from ops.engines import tool
 from ops.engines.base import Applied, Engine, Migration, Statement, Status, Target
+from ops.engines.url import options, sslmode, url
 from ops.errors import MigrationFailed, MigrationRefused
 from ops.migrations import Dbmate
-from ops.worker.connection import connect
 
 _SECTION = re.compile(r"^--\s*migrate:(up|down)(.*)$", re.MULTILINE)
 """As dbmate itself reads it (pkg/dbmate/migration.go)."""
@@ -141,19 +139,8 @@ def _migration(path: Path) -> Migration:
 
 def _url(target: Target) -> str:
     """Without the password, which its driver finds in the file that ``PGPASSFILE`` names."""
-    parameters = target.server.parameters()
-    options = " ".join(f"-c {name}={value}" for name, value in target.settings().items())
-    given = {"options": options, "sslmode": parameters.get("sslmode", "prefer")}
-    if given["sslmode"] in ("prefer", "allow"):
-        # Go's driver knows neither.
-        with closing(connect(target.server, target.database)) as connection:
-            given["sslmode"] = "require" if connection.pgconn.ssl_in_use else "disable"
-    elif parameters.get("sslrootcert") and given["sslmode"].startswith("verify"):
-        given["sslrootcert"] = parameters["sslrootcert"]
-    host, port = parameters["host"], parameters.get("port", "5432")
-    if host.startswith("/"):
-        given.update(host=host, port=port)
-        host = port = ""
-    user = f"{quote(parameters['user'], safe='')}@" if "user" in parameters else ""
-    where = f"{host}{f':{port}' if port else ''}"
-    return f"postgres://{user}{where}/{quote(target.database, safe='')}?{urlencode(given, quote_via=quote)}"
+    given = {"options": options(target), "sslmode": sslmode(target)}
+    root = target.server.parameters().get("sslrootcert")
+    if root and given["sslmode"].startswith("verify"):
+        given["sslrootcert"] = root
+    return url(target, **given)

@@ -10,12 +10,12 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import psycopg
 
 from ops.engines import tool
 from ops.engines.base import Applied, Engine, Migration, Statement, Status, Target
+from ops.engines.url import options, sslmode, url
 from ops.errors import EngineMissing, MigrationFailed
 from ops.migrations import Prisma
 from ops.worker.connection import connect
@@ -146,20 +146,11 @@ def _said(text: str) -> tuple[str, str]:
 
 
 def _url(target: Target) -> str:
-    """A URL as Prisma reads it, in which PASSWORD stands for the password."""
-    parameters = target.server.parameters()
-    mode = parameters.get("sslmode", "prefer")
-    options = " ".join(f"-c {name}={value}" for name, value in target.settings().items())
-    given = {"options": options, "sslmode": "require" if mode.startswith("verify") else mode}
+    """As Prisma reads it; PASSWORD stands for the password."""
+    mode, root = sslmode(target), target.server.parameters().get("sslrootcert", "system")
+    given = {"options": options(target), "sslmode": "require" if mode.startswith("verify") else mode}
     if mode.startswith("verify"):
         given["sslaccept"] = "strict"
-        if parameters.get("sslrootcert", "system") != "system":
-            given["sslcert"] = parameters["sslrootcert"]
-    elif mode in ("prefer", "allow"):
-        with closing(connect(target.server, target.database)) as connection:
-            given["sslmode"] = "require" if connection.pgconn.ssl_in_use else "disable"
-    host, port = parameters["host"], parameters.get("port", "5432")
-    if host.startswith("/"):
-        given["host"], host = host, "localhost"
-    who = f"{quote(parameters.get('user', ''), safe='')}:PASSWORD"
-    return f"postgresql://{who}@{host}:{port}/{quote(target.database, safe='')}?{urlencode(given, quote_via=quote)}"
+        if root != "system":
+            given["sslcert"] = root
+    return url(target, "PASSWORD", **given)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.engines.base import Target
+from ops.engines.url import options
 from ops.errors import EngineMissing, MigrationRefused
 from ops.worker.connection import ENGINE, credentials
 
@@ -63,8 +64,7 @@ def run(
         EngineMissing: there is no such program.
     """
     with credentials(target.server, target.database, ENGINE) as (environment, descriptors):
-        options = " ".join(f"-c {name}={value}" for name, value in target.settings().items())
-        environment = {**environment, "PGOPTIONS": options, "PGSERVICE": "ops"}
+        environment = {**environment, "PGOPTIONS": options(target), "PGSERVICE": "ops"}
         environment.update(more or {})
         if not libpq:
             environment = {name: value for name, value in environment.items() if not name.startswith("PGSERVICE")}
