@@ -7,6 +7,7 @@ import os
 import secrets
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import psycopg
@@ -16,6 +17,7 @@ from psycopg import sql
 
 from ops.environment import root
 from ops.stores import open_store
+from ops.worker import tools
 
 MARK = f"mark{secrets.token_hex(6)}"
 
@@ -41,7 +43,10 @@ class Watch(threading.Thread):
     def __init__(self, typed: int, needles: list[bytes]) -> None:
         super().__init__(daemon=True)
         self.typed = typed
-        self.own = Path(f"/proc/{typed}/cmdline").read_bytes()
+        # What it becomes lets go of our pipe before its arguments can be read.
+        while b"pyinfra" not in (own := Path(f"/proc/{typed}/cmdline").read_bytes()):
+            time.sleep(0.001)
+        self.own = own
         self.needles = needles
         self.leaks: set[str] = set()
         self.seen: set[str] = set()
@@ -55,7 +60,8 @@ class Watch(threading.Thread):
                     self._look(f"arguments of {place.name}", arguments)
                     # A fork that has not become another program yet is still the one that was typed.
                     if arguments != self.own and self._descends(int(place.name)):
-                        self.seen.add(arguments.split(b"\0")[0].decode().rpartition("/")[2])
+                        # A script is known by its second word.
+                        self.seen |= {word.decode().rpartition("/")[2] for word in arguments.split(b"\0")[:2]}
                         self._look(f"environment of {arguments[:80]!r}", (place / "environ").read_bytes())
                 except (OSError, ValueError, IndexError):
                     continue  # it has ended
@@ -73,8 +79,21 @@ class Watch(threading.Thread):
         return False
 
 
+@pytest.fixture
+def slow(tmp_path):
+    """PostgreSQL's programs, begun half a second late: with the arguments and the environment that they then have."""
+    place = tmp_path / "slow"
+    place.mkdir()
+    for name in ("pg_dump", "pg_dumpall", "pg_restore"):
+        program = place / name
+        real = tools.psql(None).path.with_name(name)
+        program.write_text(f'#!/bin/sh\n[ "$1" = --version ] || sleep 0.5\nexec {real} "$@"\n')
+        program.chmod(0o755)
+    return place
+
+
 @pytest.mark.parametrize("wrong", [False, True], ids=["right keys", "wrong keys"])
-def test_secrets_are_found_nowhere(marked, store_s3, tmp_path, wrong):
+def test_secrets_are_found_nowhere(marked, store_s3, tmp_path, slow, wrong):
     if wrong:
         marked.secrets["TEST_SECRET_KEY"] = f"{MARK}key"
     values = [marked.secrets["TEST_SECRET_KEY"], f"{MARK}password"]
@@ -85,7 +104,7 @@ def test_secrets_are_found_nowhere(marked, store_s3, tmp_path, wrong):
     process = subprocess.Popen(
         marked.command("-y", "--debug", "-vvv", *everything),
         cwd=root(),
-        env={**os.environ, **marked.secrets, "TMPDIR": str(temporary)},
+        env={**os.environ, **marked.secrets, "TMPDIR": str(temporary), "PATH": f"{slow}:{os.environ['PATH']}"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
