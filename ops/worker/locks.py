@@ -102,6 +102,7 @@ class LockWatch:
                     self._held.append(held)
                 held.ended = now
             open_ = {key: held for key, held in open_.items() if key in seen}
+        connection.execute("SELECT")  # was it cut off since the last look?
 
     def longest(self) -> list[Held]:
         """For each table and each mode the longest time that it was held, the strongest first."""

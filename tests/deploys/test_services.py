@@ -72,7 +72,16 @@ def typed(supervised, tmp_path):
 
     yield run
     (supervised.data / "broken").unlink(missing_ok=True)
-    ctl(supervised, "start", "all")
+    settled(supervised)
+
+
+def settled(server):
+    """Wait until all run: what was broken before may be between two tries of supervisord."""
+    deadline = time.monotonic() + 60
+    while ctl(server, "status").count("RUNNING") < len(server.instances):
+        assert time.monotonic() < deadline, ctl(server, "status")
+        ctl(server, "start", "all")
+        time.sleep(0.2)
 
 
 def ctl(server, *words):
