@@ -216,6 +216,7 @@ def test_one_that_serves_nobody_is_restarted_first(typed, supervised):
     assert run.stderr.index("restarting web_2") < run.stderr.index("restarting web_1")
 
 
+@pytest.mark.slow
 def test_what_has_crashed_can_be_stopped(typed, supervised):
     (supervised.data / "broken").touch()
     ctl(supervised, "restart", "web_1")
@@ -227,6 +228,7 @@ def test_what_has_crashed_can_be_stopped(typed, supervised):
     assert "RUNNING" not in ctl(supervised, "status")
 
 
+@pytest.mark.slow
 def test_a_release_that_crashed_is_not_on_already(typed, supervised):
     activate = ("-y", "ops.operations.services.activate", "service=web", f"release={RELEASES[0]}")
     (supervised.data / "broken").touch()
@@ -239,6 +241,7 @@ def test_a_release_that_crashed_is_not_on_already(typed, supervised):
     assert typed(*activate[:-1], f"release={RELEASES[2]}").returncode == 0
 
 
+@pytest.mark.slow
 def test_two_operators_are_not_at_it_at_once(typed, supervised):
     with ThreadPoolExecutor(2) as pool:
         runs = [run.result() for run in [pool.submit(typed, "-y", "deploys/restart.py") for _ in range(2)]]
@@ -250,6 +253,7 @@ def test_two_operators_are_not_at_it_at_once(typed, supervised):
     assert typed("-y", "deploys/restart.py").returncode == 0
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_a_later_service_is_found_before_the_first_is_touched(typed, supervised, tmp_path):
     inventory = tmp_path / "test.py"
     service = inventory.read_text().split("services=[")[1].split("    ],")[0]
@@ -274,6 +278,7 @@ def test_what_runs_and_is_not_healthy_does_not_run_already(typed, supervised):
     assert "web runs, but is not healthy: web_2" in run.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_lets_the_instance_in_hand_be_started(typed, supervised, tmp_path):
     """supervisorctl stops, and then starts; the one in hand is held up by a request that takes its time."""
     slow = socket.create_connection(("127.0.0.1", supervised.ports["web_1"]))

@@ -18,7 +18,13 @@ def worker(shop: Shop, store_s3: S3) -> Asked:
     return Asked(shop, store_s3)
 
 
-@pytest.fixture(params=sorted(APPLICATIONS))
+ENGINES = [
+    pytest.param(kind, marks=[pytest.mark.slow] if kind in ("command", "prisma") else [])
+    for kind in sorted(APPLICATIONS)
+]
+
+
+@pytest.fixture(params=ENGINES)
 def application(request: pytest.FixtureRequest, shop: Shop, tmp_path: Path) -> Application:
     """One without migrations yet."""
     place = tmp_path / "application"

@@ -18,6 +18,8 @@ from ops import Postgres
 from ops.sandbox.shop import Shop
 from ops.secrets import Secret, revealed
 
+pytestmark = pytest.mark.slow
+
 CREATOR = """
 from alembic import context
 from pathlib import Path
