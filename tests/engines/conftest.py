@@ -18,10 +18,7 @@ def worker(shop: Shop, store_s3: S3) -> Asked:
     return Asked(shop, store_s3)
 
 
-ENGINES = [
-    pytest.param(kind, marks=[pytest.mark.slow] if kind in ("command", "prisma") else [])
-    for kind in sorted(APPLICATIONS)
-]
+ENGINES = [pytest.param(kind, marks=[pytest.mark.slow] if kind != "sql" else []) for kind in sorted(APPLICATIONS)]
 
 
 @pytest.fixture(params=ENGINES)
