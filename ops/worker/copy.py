@@ -31,13 +31,13 @@ class Copy:
         server: where it is.
         name: of the database.
         how: it was made, in words.
-        of: the database that it is a clone of; None for a backup that was restored.
+        beside: whether it is on the real database's own server.
     """
 
     server: Postgres
     name: str
     how: str
-    of: str | None
+    beside: bool
 
 
 @contextmanager
@@ -54,7 +54,8 @@ def copied(catalogue: Catalogue, database: Postgres, server: Postgres, jobs: int
     """
     name = scratch_name(catalogue, "rehearsal")
     drop(server, name)
-    if server.shares_server(database) and _alone(database):
+    beside = server.shares_server(database)
+    if beside and _alone(database):
         with ExitStack() as stack:
             try:
                 stack.enter_context(created(server, name, database.name(), None))
@@ -62,14 +63,14 @@ def copied(catalogue: Catalogue, database: Postgres, server: Postgres, jobs: int
                 say(f"no clone: {error.problem}")
             else:
                 _settings(database, server, name)
-                yield Copy(server, name, f"a clone of {database.name()}", database.name())
+                yield Copy(server, name, f"a clone of {database.name()}", beside)
                 return
     backup = catalogue.choose(None)
     manifest = intact(backup)
     with Pulse(server.deadline, server, name) as pulse, created(server, name, manifest.locale, pulse):
         restore(catalogue.store, catalogue.key(backup.id, DUMP), manifest, server, name, jobs, OPTIONS, pulse)
         _settings(database, server, name)
-        yield Copy(server, name, f"the backup {backup.id}, restored", None)
+        yield Copy(server, name, f"the backup {backup.id}, restored", beside)
 
 
 def _settings(database: Postgres, server: Postgres, name: str) -> None:

@@ -141,7 +141,7 @@ def _refuse_server_wide(pending: tuple[Migration, ...], copy: Copy) -> None:
     """On production's own server a rehearsal of it would be the thing itself."""
     for migration in pending:
         words = server_wide.statement(migration)
-        if words and copy.of:
+        if words and copy.beside:
             raise MigrationRefused(
                 f"{migration.id} has {words}, which changes the whole server and cannot be rehearsed beside production",
                 "Do that by hand, or name another server to rehearse on: Drill(server=Postgres(…))",

@@ -124,6 +124,15 @@ def test_what_changes_the_whole_server_is_not_rehearsed_beside_production(worker
     assert asked(worker, "SELECT count(*) FROM pg_roles WHERE rolname = 'somebody_new'") == [(0,)]
 
 
+def test_nor_on_a_backup_that_is_restored_beside_it(worker: Asked, plain: OfSql) -> None:
+    plain.write("role", "CREATE ROLE somebody_else")
+    with closing(psycopg.connect(worker.shop.url)):  # so that no clone can be made
+        answer = migrate(worker, plain, "rehearsal")
+    assert answer.code == 1
+    assert "0001_role has CREATE ROLE, which changes the whole server" in answer.answer["message"]
+    assert asked(worker, "SELECT count(*) FROM pg_roles WHERE rolname = 'somebody_else'") == [(0,)]
+
+
 @pytest.mark.parametrize("kind", [OfSql, OfAlembic])
 def test_what_is_no_transaction_is_not_begun_again_when_it_gets_no_lock(worker: Asked, place: Path, kind) -> None:
     application = kind(place, worker.shop.url)
