@@ -43,7 +43,7 @@ class AlembicEngine(Engine):
         """See ``Engine``. What is applied is read by us; the application's program only reads its own files."""
         current: list[str] = []
         if self.has_account(connection):
-            query = sql.SQL("SELECT version_num FROM {}").format(sql.Identifier(*self.table.split(".")))
+            query = sql.SQL("SELECT version_num FROM {}").format(self.account)
             current = [str(revision) for (revision,) in connection.execute(query)]
         nowhere = Target(Postgres(host="127.0.0.1", port=1, database="nowhere"), "nowhere")
         pending: list[Migration] = []

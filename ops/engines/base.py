@@ -122,6 +122,24 @@ class Applied:
     error: MigrationFailed | None = None
 
 
+def one_by_one(migrations: tuple[Migration, ...], undo: Callable[[Migration], Applied]) -> Applied:
+    """Undo migrations, the last one first, until one fails; what came of all.
+
+    Args:
+        migrations: in the order in which they were applied.
+        undo: undoes one.
+    """
+    whole = Applied()
+    for migration in reversed(migrations):
+        applied = undo(migration)
+        whole.statements += applied.statements
+        whole.migrations += applied.migrations
+        whole.error = applied.error
+        if whole.error:
+            break
+    return whole
+
+
 class Engine(ABC):
     """The tool that applies an application's migrations.
 
@@ -172,10 +190,15 @@ class Engine(ABC):
         """
         return ""
 
+    @property
+    def account(self) -> sql.Identifier:
+        """The table in which the engine keeps what it applied."""
+        return sql.Identifier(*self.table.split("."))
+
     def has_account(self, connection: psycopg.Connection) -> bool:
         """Whether that table is there yet."""
-        name = sql.Identifier(*self.table.split(".")).as_string(connection)
-        row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [name]).fetchone()
+        query = "SELECT to_regclass(%s) IS NOT NULL"
+        row = connection.execute(query, [self.account.as_string(connection)]).fetchone()
         return bool(row and row[0])
 
     def without_account(self, schema: dict[str, str]) -> dict[str, str]:

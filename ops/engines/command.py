@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 
 from ops.engines import tool
-from ops.engines.base import Applied, Engine, Migration, Statement, Status, Target
+from ops.engines.base import Applied, Engine, Migration, Statement, Status, Target, one_by_one
 from ops.engines.url import sslmode, url
 from ops.errors import MigrationFailed
 from ops.migrations import Command
@@ -59,16 +59,12 @@ class CommandEngine(Engine):
 
     def down(self, target: Target, migrations: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:
         """See ``Engine``."""
-        whole = Applied()
-        for migration in reversed(migrations):
+
+        def undo(migration: Migration) -> Applied:
             say(migration.name)
-            applied = self._run(target, self._description.down or "false", (migration,), gone=True)
-            whole.statements += applied.statements
-            whole.migrations += applied.migrations
-            whole.error = applied.error
-            if whole.error:
-                break
-        return whole
+            return self._run(target, self._description.down or "false", (migration,), gone=True)
+
+        return one_by_one(migrations, undo)
 
     def _run(self, target: Target, line: str, of: tuple[Migration, ...], gone: bool) -> Applied:
         """Run a command line; what it applied or undid is what its table says afterwards."""

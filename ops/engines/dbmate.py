@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from ops.engines import tool
-from ops.engines.base import Applied, Engine, Migration, Statement, Status, Target
+from ops.engines.base import Applied, Engine, Migration, Statement, Status, Target, one_by_one
 from ops.engines.url import options, sslmode, url
 from ops.errors import MigrationFailed, MigrationRefused
 from ops.migrations import Dbmate
@@ -40,7 +40,7 @@ class DbmateEngine(Engine):
         migrations = {migration.id: migration for migration in self._migrations()}
         applied: list[str] = []
         if self.has_account(connection):
-            query = sql.SQL("SELECT version FROM {} ORDER BY version").format(sql.Identifier(*self.table.split(".")))
+            query = sql.SQL("SELECT version FROM {} ORDER BY version").format(self.account)
             applied = [str(version) for (version,) in connection.execute(query)]
         pending = [migration for id, migration in migrations.items() if id not in applied]
         if applied and any(migration.id < applied[-1] for migration in pending):
@@ -62,15 +62,7 @@ class DbmateEngine(Engine):
 
     def down(self, target: Target, migrations: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:
         """See ``Engine``."""
-        whole = Applied()
-        for migration in reversed(migrations):
-            applied = self._run(target, "rollback", (migration,), say)
-            whole.statements += applied.statements
-            whole.migrations += applied.migrations
-            whole.error = applied.error
-            if whole.error:
-                break
-        return whole
+        return one_by_one(migrations, lambda migration: self._run(target, "rollback", (migration,), say))
 
     def _run(self, target: Target, verb: str, of: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:
         with TemporaryDirectory(prefix="dbmate-") as directory:

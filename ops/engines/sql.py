@@ -44,7 +44,7 @@ class SqlEngine(Engine):
         recorded: list[tuple[str, str, bool]] = []
         if self.has_account(connection):
             query = sql.SQL("SELECT id, checksum, finished IS NOT NULL FROM {} ORDER BY began, id")
-            recorded = connection.execute(query.format(sql.Identifier(*self.table.split(".")))).fetchall()
+            recorded = connection.execute(query.format(self.account)).fetchall()
         finished = {id: checksum for id, checksum, done in recorded if done}
         return Status(
             current=next(reversed(finished), None),
@@ -87,7 +87,7 @@ class SqlEngine(Engine):
         forget = sql.SQL("DELETE FROM {} WHERE id = {}")
         for migration in reversed(migrations):
             say(migration.name)
-            gone = forget.format(sql.Identifier(*self.table.split(".")), sql.Literal(migration.id)).as_string(None)
+            gone = forget.format(self.account, sql.Literal(migration.id)).as_string(None)
             way_back = Path(migration.file).with_suffix(".down.sql")
             applied.error = self._run(target, migration, way_back, gone, applied.statements)
             if applied.error:
@@ -132,7 +132,7 @@ class SqlEngine(Engine):
                 "CREATE TABLE IF NOT EXISTS {} (id text PRIMARY KEY, checksum text NOT NULL,"
                 " began timestamptz NOT NULL DEFAULT clock_timestamp(), finished timestamptz)"
             )
-            .format(sql.Identifier(*self.table.split(".")))
+            .format(self.account)
             .as_string(None),
         )
 
@@ -143,7 +143,7 @@ class SqlEngine(Engine):
                 " DO UPDATE SET checksum = excluded.checksum, finished = excluded.finished"
             )
             .format(
-                sql.Identifier(*self.table.split(".")), sql.Literal(id), sql.Literal(checksum),
+                self.account, sql.Literal(id), sql.Literal(checksum),
                 sql.SQL("clock_timestamp()" if finished else "NULL"),
             )
             .as_string(None)

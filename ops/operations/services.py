@@ -12,7 +12,7 @@ from ops import host_lock, output, roll, runner
 from ops.errors import ConfigurationError, ReleaseMissing, ServiceError, ServiceUnhealthy
 from ops.operations import board, places
 from ops.operations.places import Place
-from ops.platforms import State
+from ops.platforms import State, Status
 from ops.steps import Step, Steps, guarded, plan
 from ops.turns import Turns
 
@@ -112,7 +112,7 @@ def restart(service: str, batch: int | str = 1) -> Steps:
         words = f"Restart {service}: {instances}{f' (release {status.release})' if status.release else ''}"
         plan(words)
         with _alone(found):
-            yield _in_turn(words, found, at_once, lambda: _restarted(found))
+            yield _in_turn(words, found, status, at_once, lambda: _restarted(found))
 
 
 @operation()
@@ -166,7 +166,7 @@ def start(service: str) -> Steps:
         if not down:
             sick = [
                 f"{one.name} {wrong}"
-                for one, wrong in zip(status.instances, _problems(found), strict=True)
+                for one, wrong in zip(status.instances, _problems(found, status), strict=True)
                 if wrong and state.is_executing
             ]
             if sick:
@@ -179,6 +179,7 @@ def start(service: str) -> Steps:
             yield _in_turn(
                 words,
                 found,
+                status,
                 len(list(inventory)),
                 lambda: roll.started(found.service, found.platform, found.shell, host.log),
             )
@@ -222,15 +223,15 @@ def activate(service: str, release: str | int, batch: int | str = 1) -> Steps:
             _restarted(found)
 
         with _alone(found):
-            yield _in_turn(words, found, at_once, do)
+            yield _in_turn(words, found, status, at_once, do)
 
 
 def _restarted(found: Place) -> None:
     roll.restarted(found.service, found.platform, found.shell, host.log)
 
 
-def _problems(found: Place) -> list[str | None]:
-    return roll.problems(found.service, found.platform.status(), found.shell)
+def _problems(found: Place, status: Status) -> list[str | None]:
+    return roll.problems(found.service, status, found.shell)
 
 
 def _release(release: str | int) -> str:
@@ -269,9 +270,9 @@ def _alone(found: Place) -> Iterator[None]:
         yield
 
 
-def _in_turn(words: str, found: Place, at_once: int, do: Callable[[], None]) -> Step:
+def _in_turn(words: str, found: Place, status: Status, at_once: int, do: Callable[[], None]) -> Step:
     """A step that waits for its turn; where the service is not well it comes first, for nothing is lost there."""
-    well = not state.is_executing or not any(_problems(found))
+    well = not state.is_executing or not any(_problems(found, status))
 
     def wait_and_do() -> None:
         with _turns.one(found.who, (well, list(inventory).index(host)), at_once):

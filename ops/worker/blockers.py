@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import closing, suppress
-from types import TracebackType
-from typing import Self
-
-import psycopg
-
 from ops.environment import Postgres
-from ops.worker.connection import connect
+from ops.worker.watch import Watch
 
 _BLOCKERS = """
     SELECT DISTINCT format('process %s (%s, %s) since %s: %s', b.pid, b.usename, nullif(b.application_name, ''),
@@ -21,7 +14,7 @@ _BLOCKERS = """
 """
 
 
-class Blockers:
+class Blockers(Watch):
     """Looks while the block runs.
 
     Args:
@@ -29,24 +22,11 @@ class Blockers:
     """
 
     def __init__(self, database: Postgres) -> None:
+        super().__init__(0.2, database)
         self.seen = ""
         """Who held the locks last, in words; empty when nobody waited."""
-        self._connection = connect(database)
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="blockers", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        with suppress(psycopg.Error), closing(self._connection) as connection:
-            while not self._over.wait(0.2):
-                if found := [str(who) for (who,) in connection.execute(_BLOCKERS)]:
-                    self.seen = "; ".join(found[:3])
+    def look(self) -> None:
+        """See ``Watch``."""
+        if found := [str(who) for (who,) in self.connection.execute(_BLOCKERS)]:
+            self.seen = "; ".join(found[:3])

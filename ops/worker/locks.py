@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from contextlib import closing
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self, get_args
-
-import psycopg
+from typing import Any, get_args
 
 from ops.environment import Postgres
 from ops.migrations import LockMode
-from ops.worker.connection import connect, failure
+from ops.worker.watch import Watch
 
 STRENGTH: dict[str, int] = {mode: strength for strength, mode in enumerate(get_args(LockMode))}
 INTERVAL = 0.005
@@ -55,7 +50,7 @@ class Held:
         return {"table": self.table, "mode": self.mode, "seconds": round(self.seconds, 3)}
 
 
-class LockWatch:
+class LockWatch(Watch):
     """Looks while the block runs.
 
     Args:
@@ -64,45 +59,23 @@ class LockWatch:
     """
 
     def __init__(self, server: Postgres, database: str) -> None:
-        self._connection = connect(server, database)
-        self._names: dict[int, str] = dict(self._connection.execute(_TABLES).fetchall())
+        super().__init__(INTERVAL, server, database)
+        self._names: dict[int, str] = dict(self.connection.execute(_TABLES).fetchall())
+        self._oids = list(self._names)
         self._held: list[Held] = []
-        self.broken = ""
-        """Why the looking ended early; empty when it did not."""
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="locks", daemon=True)
+        self._open: dict[tuple[int, str], Held] = {}
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        oids = list(self._names)
-        with closing(self._connection) as connection:
-            try:
-                self._note(connection, oids)
-            except psycopg.Error as error:
-                self.broken = failure(error).problem
-
-    def _note(self, connection: psycopg.Connection, oids: list[int]) -> None:
-        open_: dict[tuple[int, str], Held] = {}
-        while not self._over.wait(INTERVAL):
-            now = time.monotonic()
-            seen = set(connection.execute(_LOCKS, [oids]).fetchall())
-            for oid, mode in seen:
-                held = open_.get((oid, mode))
-                if held is None:
-                    held = open_[oid, mode] = Held(self._names[oid], mode, now, now)
-                    self._held.append(held)
-                held.ended = now
-            open_ = {key: held for key, held in open_.items() if key in seen}
-        connection.execute("SELECT")  # was it cut off since the last look?
+    def look(self) -> None:
+        """See ``Watch``."""
+        now = time.monotonic()
+        seen = set(self.connection.execute(_LOCKS, [self._oids]).fetchall())
+        for oid, mode in seen:
+            held = self._open.get((oid, mode))
+            if held is None:
+                held = self._open[oid, mode] = Held(self._names[oid], mode, now, now)
+                self._held.append(held)
+            held.ended = now
+        self._open = {key: held for key, held in self._open.items() if key in seen}
 
     def longest(self) -> list[Held]:
         """For each table and each mode the longest time that it was held, the strongest first."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from ops.engines import Engine, Status, open_engine
@@ -54,10 +55,11 @@ def _through(request: Request, engine: Engine) -> dict[str, Any]:
     _refuse_doubts(status, engine)
     if not status.pending:
         return answer
-    gate.step("lint", answer, lambda: gate.lint(status, answer))
-    if request.until == "status":
-        return answer
-    return _told(answer, lambda: _under_lock(request, gate, status, answer))  # type: ignore[no-any-return]
+    with _reported(answer):
+        gate.step("lint", answer, lambda: gate.lint(status, answer))
+        if request.until == "status":
+            return answer
+        return _under_lock(request, gate, status, answer)
 
 
 def _under_lock(request: Request, gate: _Gate, status: Status, answer: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +68,7 @@ def _under_lock(request: Request, gate: _Gate, status: Status, answer: dict[str,
         gate.step("restore point", answer, lambda: gate.restore_point(answer))
         rehearsal = gate.step("rehearsal", answer, lambda: gate.rehearse(status))
         answer["rehearsal"] = rehearsal.to_json()
-        _refuse_rehearsed(rehearsal, answer)
+        _refuse_rehearsed(rehearsal)
         if request.until == "proof":
             lock.confirm()
             answer["applied"] = gate.step("apply", answer, lambda: gate.apply(status, rehearsal))
@@ -74,12 +76,13 @@ def _under_lock(request: Request, gate: _Gate, status: Status, answer: dict[str,
     return answer
 
 
-def _told(answer: dict[str, Any], do: Any) -> Any:
-    """Do it; what was found until then goes along with a failure."""
+@contextmanager
+def _reported(answer: dict[str, Any]) -> Iterator[None]:
+    """What was found until then goes along with a failure."""
     try:
-        return do()
+        yield
     except MigrationError as error:
-        error.report = error.report or answer
+        error.report = answer
         raise
 
 
@@ -114,13 +117,12 @@ class _Gate:
         answer["not_linted"] = [one.id for one in status.pending if not one.sql]
         failing = [finding for finding in findings if finding.fails]
         if self._description.lint_fails and answer["not_linted"]:
-            raise _refused(
-                answer,
+            raise MigrationRefused(
                 f"the SQL of {', '.join(answer['not_linted'])} is not known without a database, so it was not linted",
                 "Write it so that alembic upgrade --sql can print it, or take lint_fails= out of the inventory",
             )
         if failing:
-            raise _refused(answer, f"squawk refuses {_words(failing[0])}", failing[0].help or "Write it otherwise")
+            raise MigrationRefused(f"squawk refuses {_words(failing[0])}", failing[0].help or "Write it otherwise")
 
     def restore_point(self, answer: dict[str, Any]) -> None:
         """A backup that is young enough, and of the schema as it is now: the rehearsal may need it."""
@@ -186,18 +188,12 @@ def _refuse_doubts(status: Status, engine: Engine) -> None:
         )
 
 
-def _refuse_rehearsed(rehearsal: Rehearsal, answer: dict[str, Any]) -> None:
+def _refuse_rehearsed(rehearsal: Rehearsal) -> None:
     untouched = "" if rehearsal.elsewhere else "The real database was not touched"
     if rehearsal.error is not None:
-        raise _refused(answer, f"in the rehearsal {rehearsal.error.problem}", f"{untouched}; mend the migration")
+        raise MigrationRefused(f"in the rehearsal {rehearsal.error.problem}", f"{untouched}; mend the migration")
     if rehearsal.findings:
-        raise _refused(answer, f"the rehearsal found: {'; '.join(rehearsal.findings)}", untouched)
-
-
-def _refused(answer: dict[str, Any], problem: str, hint: str) -> MigrationRefused:
-    error = MigrationRefused(problem, hint)
-    error.report = answer
-    return error
+        raise MigrationRefused(f"the rehearsal found: {'; '.join(rehearsal.findings)}", untouched)
 
 
 def _words(finding: Finding) -> str:

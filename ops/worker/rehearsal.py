@@ -29,7 +29,7 @@ class Rehearsal:
     Args:
         copy: how the copy was made.
         statements: as they were carried out the first time.
-        locks: each table's strongest.
+        locks: for each table and mode the longest.
         rewritten: tables that were written anew.
         rows: of each table whose number changed, before and after.
         reversed: migrations that were undone and applied again.
@@ -164,6 +164,11 @@ def _look(copy: Copy) -> tuple[dict[str, str], dict[str, int], dict[int, tuple[s
         return fingerprint(connection), rows, files
 
 
+def _schema(copy: Copy) -> dict[str, str]:
+    with closing(connect(copy.server, copy.name)) as connection:
+        return fingerprint(connection)
+
+
 def _changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
     signs = {
         object: "+" if object not in before else "-" if object not in after else "~"
@@ -198,7 +203,7 @@ def _there_and_back(
     if undone.error:
         found.findings.append(f"the way back of {undone.error.migration} fails: {undone.error.said}")
         return
-    schema, _, _ = _look(copy)
+    schema = _schema(copy)
     own = engine.without_account
     if left := differences(own(found.before), own(schema), "the schema before"):
         found.findings.append(f"the way back leads elsewhere: {'; '.join(left[:3])}")
@@ -206,7 +211,7 @@ def _there_and_back(
     if again.error:
         found.findings.append(f"{again.error.migration} cannot be applied again once it was undone: {again.error.said}")
         return
-    schema, _, _ = _look(copy)
+    schema = _schema(copy)
     if changed := differences(found.after, schema, "the schema of the first time"):
         found.findings.append(f"applied again it is another schema: {'; '.join(changed[:3])}")
     found.reversed = [migration.id for migration in pending]
