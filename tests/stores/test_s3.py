@@ -39,8 +39,8 @@ class Hasty(S3Store):
     tries = 3
 
 
-class Slow(Hasty):
-    """Waits for the answer until what the kernel took has arrived."""
+class Patient(Hasty):
+    """Waits until a busy machine has answered, so that nothing is sent twice that no fault was asked for."""
 
     read_timeout = 20.0
 
@@ -49,6 +49,12 @@ class Slow(Hasty):
 def store(behind: S3) -> Hasty:
     """Behind the proxy."""
     return Hasty(behind)
+
+
+@pytest.fixture
+def patient(behind: S3) -> Patient:
+    """Behind the proxy, for tests that count what goes over the wire."""
+    return Patient(behind)
 
 
 @pytest.fixture
@@ -97,16 +103,16 @@ def over_tls(certificate: Path) -> Iterator[S3]:
 # What goes over the wire.
 
 
-def test_all_parts_but_the_last_are_equal_whatever_the_source_gives(store, direct, proxy):
+def test_all_parts_but_the_last_are_equal_whatever_the_source_gives(patient, direct, proxy):
     data = content(3 * PART + 1234)
-    store.put("dump", Stream(data, step=333_333))
+    patient.put("dump", Stream(data, step=333_333))
     sizes = [request.size for request in proxy.seen("PUT", "partNumber=")]
     assert sorted(sizes, reverse=True) == [PART, PART, PART, 1234]
     assert direct.head("dump").size == len(data)
 
 
-def test_a_small_stream_is_one_request(store, proxy):
-    store.put("globals", Stream(b"small"))
+def test_a_small_stream_is_one_request(patient, proxy):
+    patient.put("globals", Stream(b"small"))
     assert [(request.method, request.size) for request in proxy.requests] == [("PUT", 5)]
 
 
@@ -206,18 +212,18 @@ def test_no_log_has_secrets_or_content(store_s3, caplog):
 
 
 @pytest.mark.parametrize(("answer", "code"), [(503, "SlowDown"), (500, "InternalError"), (429, "TooManyRequests")])
-def test_a_server_that_is_busy_twice_is_asked_again(store, direct, proxy, answer, code):
+def test_a_server_that_is_busy_twice_is_asked_again(patient, direct, proxy, answer, code):
     fault = proxy.fault("PUT", times=2, answer=answer, code=code)
-    store.write("a", b"x")
+    patient.write("a", b"x")
     assert fault.hits == 2
     assert direct.read("a")[0] == b"x"
 
 
 @pytest.mark.parametrize(("answer", "code"), [(503, "SlowDown"), (500, "InternalError"), (429, "TooManyRequests")])
-def test_a_server_that_stays_busy_is_unreachable(store, proxy, answer, code):
+def test_a_server_that_stays_busy_is_unreachable(patient, proxy, answer, code):
     fault = proxy.fault("PUT", answer=answer, code=code)
     with pytest.raises(StoreUnreachable, match=f"{answer} {code} after several tries"):
-        store.write("a", b"x")
+        patient.write("a", b"x")
     assert fault.hits == Hasty.tries
 
 
@@ -362,25 +368,24 @@ def test_a_conditional_write_that_was_tried_again_is_refused_where_others_were_f
         store.put_if_absent("lock", b"mine")
 
 
-def test_a_probe_that_was_tried_again_does_not_pass_for_a_write(store, proxy):
-    etag = store.put_if_absent("lock", b"{}")
+def test_a_probe_that_was_tried_again_does_not_pass_for_a_write(patient, proxy):
+    etag = patient.put_if_absent("lock", b"{}")
     fault = proxy.fault("PUT", times=1, answer=503)
     try:
-        require_conditional_writes(store, "lock", etag, b"{}")
+        require_conditional_writes(patient, "lock", etag, b"{}")
     except WeakStore:
         pytest.fail("a retry was taken for a weakness")
     assert fault.hits == 1
 
 
-def test_a_slow_network_is_no_stall(behind, direct, proxy):
+def test_a_slow_network_is_no_stall(patient, direct, proxy):
     """A part takes four times as long as a connection may stand still."""
-    store = Slow(behind)
     data = content(PART + 5)
     proxy.fault("PUT", rate=2 * MIB)
     proxy.fault("GET", rate=2 * MIB)
-    store.put("dump", Stream(data))
+    patient.put("dump", Stream(data))
     taken = bytearray()
-    store.get("dump", taken.extend)
+    patient.get("dump", taken.extend)
     assert taken == data
     assert len(proxy.seen("PUT")) == 2
 
