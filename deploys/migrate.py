@@ -5,6 +5,7 @@ pyinfra prod deploys/migrate.py [--data report=migrations.md] [--data hotfix=HOT
 
 from pyinfra import host
 
-from ops.operations import migrations
+from ops.operations import migrations, services
 
 migrations.applied(name="Apply the migrations", report=host.data.get("report"), hotfix=host.data.get("hotfix"))
+services.well(name="See that the services are well", _if=migrations.were_applied)

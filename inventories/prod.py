@@ -34,6 +34,8 @@ environment = Environment(
         hosts="runner",  # the group of the host that has the application's code
         longest_lock=2,
         lint_fails=["ban-drop-column", "ban-drop-table", "renaming-column"],
+        rehearse_on="data",  # or "schema", without rows, of a database that is too large to be copied
+        job=None,  # CloudRunJob(project="shop-prod", region="us-east1", job="migrate"), where only that reaches it
     ),
     # What serves, in the order in which it is started. Systemd, Pm2, Docker, Nginx, Supervisor, Fly, Railway:
     # docs/services.md shows each.

@@ -1,7 +1,7 @@
 """Runbook deploys on pyinfra. What an inventory imports is here."""
 
 from ops.environment import R2, S3, Directory, Drill, Environment, Postgres, Retention
-from ops.migrations import Alembic, Command, Dbmate, Prisma, Sql
+from ops.migrations import Alembic, CloudRunJob, Command, Dbmate, Prisma, Sql
 from ops.secrets import secret
 from ops.services import CloudRun, Docker, Fly, Nginx, Pm2, Queues, Railway, Supervisor, Systemd, Workers
 
@@ -12,6 +12,7 @@ __all__ = [
     "S3",
     "Alembic",
     "CloudRun",
+    "CloudRunJob",
     "Command",
     "Dbmate",
     "Directory",

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from ops.clock import duration
 from ops.described import Described
-from ops.services import AbsolutePath
+from ops.secrets import Secret
+from ops.services import AbsolutePath, Id, Url
 
 LockMode = Literal[
     "AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock",
@@ -16,6 +17,29 @@ LockMode = Literal[
 ]  # fmt: skip
 """PostgreSQL's table-level locks, weakest first (its documentation, 13.3.1)."""
 Rule = Annotated[str, Field(pattern=r"^[a-z][a-z-]+$", description="the name of a rule of squawk")]
+
+
+class CloudRunJob(Described):
+    """A job on Google Cloud Run that runs the tool's command, such as ``alembic upgrade head``.
+
+    Its image is made of the code that is rehearsed; the rehearsal itself runs where that code is. Its settings name the
+    real database, and it must not try again by itself (``--max-retries 0``).
+
+    Args:
+        project: id of the Google Cloud project.
+        region: such as ``us-east1``.
+        job: Cloud Run's name for it.
+        token: an access token that may run jobs with overrides; None: application default credentials of who types.
+        api: base URL.
+        logging: base URL of Cloud Logging, where its log is.
+    """
+
+    project: Id
+    region: Id
+    job: Id
+    token: Secret | None = None
+    api: Url = "https://run.googleapis.com/v2"
+    logging: Url = "https://logging.googleapis.com/v2"
 
 
 class Migrations(Described):
@@ -32,6 +56,9 @@ class Migrations(Described):
         strongest_lock: one that a migration may hold as long as it likes.
         longest_lock: seconds for which a table may be locked more strongly than that, as the rehearsal saw it.
         restore_point: the age that the newest backup may have; else one is taken before a migration.
+        rehearse_on: a copy of all (data), or one without rows (schema) of a database that is too large to be copied:
+            then it is not known what breaks because of rows, how long it takes and how long locks last.
+        job: applies them to the real database; None: the tool does, from the host that has the code.
     """
 
     hosts: str = "runner"
@@ -44,6 +71,8 @@ class Migrations(Described):
     strongest_lock: LockMode = "ShareUpdateExclusiveLock"
     longest_lock: Annotated[float, Field(gt=0)] = 5
     restore_point: str = "1h"
+    rehearse_on: Literal["data", "schema"] = "data"
+    job: CloudRunJob | None = None
 
     def restore_point_age(self) -> float:
         """Seconds.

@@ -98,20 +98,36 @@ def holds(
         time.sleep(platform.pause)
 
 
+def well(service: Service, platform: Platform, shell: Shell | None) -> None:
+    """Wait until every instance that is not stopped is healthy.
+
+    Raises:
+        ServiceUnhealthy: one was not within the time that the service has for it.
+    """
+    sick = _sick(service, platform, shell, lambda one: one.state is State.STOPPED)
+    if sick:
+        raise ServiceUnhealthy(f"{service.name} is not healthy: {'; '.join(sick)}", "Look at its log")
+
+
 def _others_hold(service: Service, platform: Platform, shell: Shell | None, name: str) -> None:
     """Wait until all but one are well: somebody else may be restarting them at this moment."""
+    sick = _sick(service, platform, shell, lambda one: one.name == name)
+    if sick:
+        raise ServiceUnhealthy(
+            f"{name} was left as it is, because nobody else would have served: {'; '.join(sick)}",
+            "Mend that first, or see who else is at work on it",
+        )
+
+
+def _sick(service: Service, platform: Platform, shell: Shell | None, but: Callable[[Instance], bool]) -> list[str]:
+    """What is still wrong after the time that the service has to become healthy; some instances do not count."""
     deadline = time.monotonic() + service.within
     while True:
         status = platform.status()
         found = zip(status.instances, problems(service, status, shell), strict=True)
-        sick = [f"{one.name} {wrong}" for one, wrong in found if wrong and one.name != name]
-        if not sick:
-            return
-        if time.monotonic() > deadline:
-            raise ServiceUnhealthy(
-                f"{name} was left as it is, because nobody else would have served: {'; '.join(sick)}",
-                "Mend that first, or see who else is at work on it",
-            )
+        sick = [f"{one.name} {wrong}" for one, wrong in found if wrong and not but(one)]
+        if not sick or time.monotonic() > deadline:
+            return sick
         time.sleep(platform.pause)
 
 

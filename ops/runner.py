@@ -19,8 +19,10 @@ from pyinfra.api.host import Host
 from pyinfra.connectors.local import LocalConnector
 
 from ops import output
+from ops.clouds import google
 from ops.environment import Environment, root
 from ops.errors import ConfigurationError, OpsError, WorkerFailed
+from ops.migrations import Migrations
 from ops.secrets import revealed
 from ops.steps import Step, Steps, guarded
 from ops.worker import ANSWER, MARK
@@ -98,11 +100,19 @@ def request(verb: str, **arguments: Any) -> str:
         asked["database"] = revealed(here.database)
     if verb == "migrate":
         here.database.parameters()
-        asked.update(database=revealed(here.database), migrations=revealed(here.migrations))
+        asked.update(database=revealed(here.database), migrations=revealed(_with_token(here.migrations)))
     if verb in ("drill", "migrate"):
         here.drill_server().parameters()
         asked.update(server=revealed(here.drill_server()), jobs=here.drill.jobs)
     return json.dumps(asked)
+
+
+def _with_token(migrations: Migrations | None) -> Migrations | None:
+    """Who is logged in to Google Cloud is so where pyinfra was typed, and not on the runner."""
+    if migrations is None or migrations.job is None or migrations.job.token is not None:
+        return migrations
+    job = migrations.job.model_copy(update={"token": google.default_credentials()})
+    return migrations.model_copy(update={"job": job})
 
 
 def ask(verb: str, show: bool = False, **arguments: Any) -> dict[str, Any]:
@@ -171,7 +181,7 @@ def package() -> list[Path]:
     """The files that a remote runner needs."""
     here = Path(__file__).parent
     files = [*here.glob("*.py"), *(here / "worker").glob("*")]
-    files += [file for part in ("stores", "engines") for file in (here / part).glob("*.py")]
+    files += [file for part in ("stores", "engines", "clouds") for file in (here / part).glob("*.py")]
     return sorted(file for file in files if file.is_file())
 
 

@@ -7,6 +7,9 @@ from textwrap import wrap
 from typing import Any
 
 Cells = list[str]
+_WITHOUT_ROWS = (
+    "WITHOUT ROWS: what breaks because of them, how long it takes and how long tables stay locked is not known"
+)
 
 
 def lint_table(answer: dict[str, Any], width: int = 100) -> str:
@@ -79,7 +82,8 @@ def _locks(found: dict[str, Any]) -> list[Cells]:
 
 
 def _remarks(found: dict[str, Any]) -> list[str]:
-    remarks = [f"{table} is written anew" for table in found["rewritten"]]
+    remarks = [] if found["has_rows"] else [_WITHOUT_ROWS]
+    remarks += [f"{table} is written anew" for table in found["rewritten"]]
     remarks += [
         f"{table}: {before} rows before, {'gone' if after is None else f'{after} after'}"
         for table, (before, after) in found["rows"].items()

@@ -13,6 +13,13 @@ from ops.errors import ConfigurationError, MigrationError
 from ops.operations import migration_report
 from ops.steps import Step, Steps, guarded, plan
 
+_applied = False
+
+
+def were_applied() -> bool:
+    """Whether this run has applied migrations, as a condition for what comes after: ``_if=migrations.were_applied``."""
+    return _applied
+
 
 @operation()
 @guarded
@@ -97,6 +104,9 @@ def _carry_out(here: Environment, until: str, report: str | None, hotfix: dict[s
             _tell(here, {**refused.report, "refused": refused.problem}, report)
         raise
     _tell(here, answer, report)
+    if answer["changed"]:
+        global _applied
+        _applied = True
 
 
 def _tell(here: Environment, answer: dict[str, Any], report: str | None) -> None:

@@ -88,6 +88,26 @@ def find(services: list[str]) -> Steps:
 
 @operation()
 @guarded
+def well() -> Steps:
+    """
+    See that every service that is not stopped is healthy, or becomes so within its time. Never a change.
+
+    **Example:**
+
+    .. code:: python
+
+        services.well(name="See that the services are well")
+    """
+    for service in places.names() if state.is_executing else ():
+        found = places.mine(service)
+        if found is not None:
+            roll.well(found.service, found.platform, found.shell)
+            output.say(f"{found.who} is well")
+    yield from ()
+
+
+@operation()
+@guarded
 def restart(service: str, batch: int | str = 1) -> Steps:
     """
     Restart a service, instance after instance, each of which must be healthy before the next is touched. The first that

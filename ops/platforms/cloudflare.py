@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops.platforms.api import Api, ApiError
+from ops.clouds.api import Api, ApiError
 from ops.secrets import Secret
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import logging
 import time
 from datetime import UTC, datetime
 from typing import Any
 
-from ops.errors import PlatformDenied, PlatformUnreachable, ReleaseMissing, ServiceError, ServiceUnhealthy
-from ops.platforms.api import Api, ApiError
+from ops.clouds import google
+from ops.clouds.api import Api, ApiError
+from ops.errors import ReleaseMissing, ServiceError, ServiceUnhealthy
 from ops.platforms.base import Instance, Release, State, Status
 from ops.platforms.cloud import CloudPlatform
 from ops.platforms.revisions import PINNED, Entry, Revisions, failed, noted, serves, short
-from ops.secrets import Secret
 from ops.services import CloudRun
 
 LONGEST = 600.0
@@ -25,7 +24,6 @@ PAUSE = 0.5
 LINES = 20
 """Of the log, shown of a revision that does not start."""
 SCALING = "pyinfra-ops/scaling"
-_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _TEMPLATE = {
     "ambientNetworking", "annotations", "containers", "encryptionKey", "encryptionKeyRevocationAction",
     "encryptionKeyShutdownDuration", "executionEnvironment", "gpuZonalRedundancyDisabled", "labels",
@@ -50,7 +48,7 @@ class CloudRunPlatform(CloudPlatform):
     def __init__(self, service: CloudRun) -> None:
         self._service = service
         self._name = service.service or service.name
-        token = service.token or _default_credentials()
+        token = service.token or google.default_credentials()
         self._api = Api("Cloud Run", service.api, token)
         self._logging = Api("Cloud Logging", service.logging, token)
         self._path = f"projects/{service.project}/locations/{service.region}/services/{self._name}"
@@ -258,31 +256,3 @@ def _line(entry: dict[str, Any]) -> str:
         said = f"{request.get('requestMethod')} {request.get('requestUrl')} {request.get('status')} {said}".rstrip()
     said = said or entry.get("protoPayload", {}).get("methodName", "")
     return f"{entry['timestamp']} {' '.join(str(said).split())}".rstrip()
-
-
-def _default_credentials() -> Secret:
-    """A token of whoever is logged in on this machine, by google-auth."""
-    try:
-        auth = importlib.import_module("google.auth")
-        errors = importlib.import_module("google.auth.exceptions")
-        transport = importlib.import_module("google.auth.transport.requests")
-    except ImportError:
-        raise ServiceError(
-            "Google's application default credentials need the package google-auth",
-            "Type: pip install google-auth, or write token=… in the inventory",
-        ) from None
-    try:
-        credentials, _ = auth.default(scopes=[_SCOPE])
-        credentials.refresh(transport.Request())
-    except errors.DefaultCredentialsError:
-        raise PlatformDenied(
-            "Google's application default credentials were not found",
-            "Type: gcloud auth application-default login, or write token=… in the inventory",
-        ) from None
-    except errors.TransportError:
-        raise PlatformUnreachable("Google did not answer when asked for a token", "Look at the network") from None
-    except errors.GoogleAuthError:
-        raise PlatformDenied(
-            "Google's application default credentials were refused", "Type: gcloud auth application-default login"
-        ) from None
-    return Secret("of Google's application default credentials", lambda: str(credentials.token))

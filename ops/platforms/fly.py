@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from ops.clouds.api import Api, ApiError
 from ops.errors import PlatformUnreachable, ReleaseMissing, ServiceError, ServiceMissing
-from ops.platforms.api import Api, ApiError
 from ops.platforms.base import Instance, Release, State, Status
 from ops.platforms.cloud import CloudPlatform
 from ops.platforms.graphql import asked

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ops.clouds.api import Api
 from ops.errors import PlatformDenied, PlatformUnreachable, ServiceError, ServiceMissing
-from ops.platforms.api import Api
 from ops.secrets import Secret
 
 _DENIED = ("not authorized", "unauthorized", "unauthenticated", "forbidden")

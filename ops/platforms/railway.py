@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ops.clouds.api import Api, sendable
 from ops.errors import ReleaseMissing, ServiceError, ServiceMissing
-from ops.platforms.api import Api, sendable
 from ops.platforms.base import Instance, Release, State, Status
 from ops.platforms.cloud import CloudPlatform
 from ops.platforms.graphql import asked

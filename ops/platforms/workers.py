@@ -6,8 +6,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ops.clouds.api import ApiError
 from ops.errors import ReleaseMissing, ServiceError
-from ops.platforms.api import ApiError
 from ops.platforms.base import Instance, Release, State, Status
 from ops.platforms.cloud import CloudPlatform
 from ops.platforms.cloudflare import Cloudflare, codes

@@ -19,6 +19,7 @@ from ops.worker.drill import OPTIONS, scratch_name
 from ops.worker.progress import say
 from ops.worker.pulse import Pulse
 from ops.worker.restore import created, drop, restore
+from ops.worker.schema_only import copy_schema
 
 _LOOKS, _PAUSE = 5, 0.1
 
@@ -32,16 +33,20 @@ class Copy:
         name: of the database.
         how: it was made, in words.
         beside: whether it is on the real database's own server.
+        rows: whether it has the real database's rows.
     """
 
     server: Postgres
     name: str
     how: str
     beside: bool
+    rows: bool = True
 
 
 @contextmanager
-def copied(catalogue: Catalogue, database: Postgres, server: Postgres, jobs: int) -> Iterator[Copy]:
+def copied(
+    catalogue: Catalogue, database: Postgres, server: Postgres, jobs: int, schema_of: sql.Identifier | None = None
+) -> Iterator[Copy]:
     """A copy of the database, dropped at the end of the block; what a killed run left is dropped first.
 
     On the database's own server, when nobody is connected to it, it is a clone; else the newest backup, restored.
@@ -51,10 +56,18 @@ def copied(catalogue: Catalogue, database: Postgres, server: Postgres, jobs: int
         database: the real one.
         server: to make the copy on.
         jobs: parallel jobs of pg_restore.
+        schema_of: copy the schema alone, and the rows of this table, the engine's account; None: copy everything.
     """
     name = scratch_name(catalogue, "rehearsal")
     drop(server, name)
     beside = server.shares_server(database)
+    if schema_of is not None:
+        like = intact(catalogue.choose(None)).locale
+        with Pulse(server.deadline, server, name) as pulse, created(server, name, like, pulse):
+            copy_schema(database, server, name, schema_of, pulse)
+            _settings(database, server, name)
+            yield Copy(server, name, f"the schema of {database.name()} alone, without its rows", beside, rows=False)
+        return
     if beside and _alone(database):
         with ExitStack() as stack:
             try:

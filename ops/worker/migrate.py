@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ops.engines import Engine, Status, open_engine
 from ops.engines.hotfix import hotfix
@@ -21,10 +21,13 @@ from ops.worker.copy import copied
 from ops.worker.fingerprint import fingerprint
 from ops.worker.lint import Finding, lint
 from ops.worker.lock import Lock
-from ops.worker.privileges import lacking
+from ops.worker.privileges import lacking, unrecordable
 from ops.worker.progress import say
 from ops.worker.rehearsal import Rehearsal, rehearse
 from ops.worker.request import Request
+
+if TYPE_CHECKING:
+    from ops.engines.cloudrun_job import CloudRunJobEngine
 
 LOCK = "migrate.lock"
 
@@ -55,6 +58,7 @@ def _through(request: Request, engine: Engine) -> dict[str, Any]:
     _refuse_doubts(status, engine)
     if not status.pending:
         return answer
+    gate.require_job()
     with _reported(answer):
         gate.step("lint", answer, lambda: gate.lint(status, answer))
         if request.until == "status":
@@ -92,6 +96,11 @@ class _Gate:
         self._description = description
         self._database = database
         self._engine = engine
+        self._job: CloudRunJobEngine | None = None
+        if description.job is not None and request.hotfix is None:
+            from ops.engines.cloudrun_job import CloudRunJobEngine  # not everybody needs what it imports
+
+            self._job = CloudRunJobEngine(engine, description.job)
         self._store = open_store(request.store)
         self.catalogue = Catalogue(self._store, request.environment, request.database_name)
 
@@ -105,7 +114,14 @@ class _Gate:
     def status(self) -> Status:
         with closing(connect(self._database)) as connection:
             self._major = connection.info.server_version // 10000
-            return self._engine.status(connection)
+            status = self._engine.status(connection)
+            if status.pending and self._job is None and (wrong := unrecordable(connection, self._engine)):
+                raise MigrationRefused(wrong, "Connect as the role that owns it, or grant that")
+            return status
+
+    def require_job(self) -> None:
+        if self._job is not None:
+            self._job.require()
 
     def _schema(self) -> dict[str, str]:
         with closing(connect(self._database)) as connection:
@@ -153,7 +169,8 @@ class _Gate:
     def _rehearse(self, status: Status) -> Rehearsal | None:
         assert self._request.server is not None
         began = time.monotonic()
-        with copied(self.catalogue, self._database, self._request.server, self._request.jobs) as copy:
+        alone = self._engine.account if self._description.rehearse_on == "schema" else None
+        with copied(self.catalogue, self._database, self._request.server, self._request.jobs, alone) as copy:
             with closing(connect(copy.server, copy.name)) as connection:
                 there = self._engine.status(connection)
             if [one.id for one in there.pending] != [one.id for one in status.pending] or there.failed:
@@ -162,12 +179,14 @@ class _Gate:
             seconds = round(time.monotonic() - began, 3)
             found = rehearse(self._engine, self._description, status.pending, copy)
             found.seconds = {"copy": seconds, **found.seconds}
+        if self._job is not None:  # its role is not ours
+            return found
         with closing(connect(self._database)) as connection:
             found.findings += lacking(connection, found.altered(), found.written(), found.made())
         return found
 
     def apply(self, status: Status, rehearsal: Rehearsal) -> list[str]:
-        return Application(self._engine, self._description, self._database).apply(status, rehearsal)
+        return Application(self._job or self._engine, self._description, self._database).apply(status, rehearsal)
 
 
 def _refuse_doubts(status: Status, engine: Engine) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import psycopg
 
+from ops.engines import Engine
+
 _OWNERS = """
     SELECT n.nspname || '.' || c.relname, pg_get_userbyid(c.relowner), current_user
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -20,6 +22,26 @@ _SCHEMAS = """
     SELECT nspname, current_user FROM pg_namespace
      WHERE nspname = ANY (%s) AND NOT has_schema_privilege(oid, 'CREATE')
 """
+_RECORDED = """
+    SELECT current_user, CASE WHEN to_regclass(%(table)s) IS NULL
+      THEN has_schema_privilege(coalesce(%(schema)s, current_schema()), 'CREATE')
+      ELSE has_table_privilege(to_regclass(%(table)s)::oid, 'INSERT') END
+"""
+
+
+def unrecordable(connection: psycopg.Connection, engine: Engine) -> str | None:
+    """Why the role could not write down what it applied; None when it can.
+
+    Args:
+        connection: to the real database, as the role that will migrate it.
+        engine: its table need not be there yet.
+    """
+    table = engine.account.as_string(connection)
+    schema = engine.table.rpartition(".")[0] or None
+    row = connection.execute(_RECORDED, {"table": table, "schema": schema}).fetchone()
+    assert row is not None
+    role, may = row
+    return None if may else f"{role} may not write to {table}, where it is written down what was applied"
 
 
 def lacking(

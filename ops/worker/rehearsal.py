@@ -28,6 +28,7 @@ class Rehearsal:
 
     Args:
         copy: how the copy was made.
+        has_rows: whether it has the real database's.
         statements: as they were carried out the first time.
         locks: for each table and mode the longest.
         rewritten: tables that were written anew.
@@ -44,6 +45,7 @@ class Rehearsal:
     """
 
     copy: str
+    has_rows: bool = True
     statements: list[Statement] = field(default_factory=list)
     locks: list[Held] = field(default_factory=list)
     rewritten: list[str] = field(default_factory=list)
@@ -62,6 +64,7 @@ class Rehearsal:
         """As the worker's answer carries it."""
         return {
             "copy": self.copy,
+            "has_rows": self.has_rows,
             **self._slowest(),
             "locks": [{**held.to_json(), "migration": self._during(held)} for held in self.locks],
             "lock_interval": INTERVAL,
@@ -110,7 +113,7 @@ def rehearse(engine: Engine, description: Migrations, pending: tuple[Migration, 
         OpsError: it could not be carried out. What speaks against the migrations is in the answer.
     """
     target = Target(copy.server, copy.name, description.lock_timeout, description.statement_timeout)
-    found = Rehearsal(copy.how, one_way=[one.id for one in pending if not one.has_down])
+    found = Rehearsal(copy.how, copy.rows, one_way=[one.id for one in pending if not one.has_down])
     _refuse_server_wide(pending, copy)
     found.before, rows_before, files_before = _look(copy)
     server = _server(copy)

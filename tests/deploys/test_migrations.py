@@ -6,6 +6,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from servers import running
+
+from ops.sandbox.supervisor import WebServer
 
 APPLY, REHEARSE = "Apply the migrations", "Rehearse the migrations"
 
@@ -101,3 +104,32 @@ def test_a_hotfix_goes_the_same_way_once(migrating, shop, tmp_path):
     gone = migrating.type("-y", "deploys/migrate.py", "--data", "hotfix=nothing.sql")
     assert gone.code == 1
     assert "the hotfix nothing.sql cannot be read: No such file or directory" in gone.stderr
+
+
+def test_a_service_that_is_not_well_afterwards_is_a_failure(migrating, shop, tmp_path):
+    web = WebServer(tmp_path / "web")
+    described = f"""services=[
+        Supervisor(
+            name="web", hosts="runner", programs=["web_1"], configuration={str(web.configuration)!r},
+            command={web.command!r}, releases={str(web.releases)!r},
+            ports=[PORT], health="http://127.0.0.1:{{port}}/", within=2,
+        )
+    ],
+    drill="""
+    text = migrating.inventory.read_text().replace("Retention, ", "Retention, Supervisor, ")
+    with running(web):
+        well = text.replace("drill=", described.replace("PORT", str(web.ports["web_1"])), 1)
+        # Nobody listens on port 1.
+        migrating.inventory.write_text(text.replace("drill=", described.replace("PORT", "1"), 1))
+        run = migrating.type("-y", "deploys/migrate.py")
+        assert run.code == 1
+        assert "web is not healthy: web_1 http://127.0.0.1:1/ does not answer" in run.stderr
+        assert "x" in columns(shop)
+        migrating.inventory.write_text(well)
+        (tmp_path / "migrations" / "0002_more.sql").write_text("ALTER TABLE orders ADD COLUMN y int;")
+        run = migrating.type("-y", "deploys/migrate.py")
+        assert run.code == 0, run.stderr
+        assert "web on @local is well" in run.stderr
+        run = migrating.type("-y", "deploys/migrate.py")
+        assert run.code == 0, run.stderr
+        assert "is well" not in run.stderr

@@ -15,6 +15,7 @@ from applications import OfAlembic, OfSql
 from asked import Asked
 from psycopg import sql
 
+from ops.operations.migration_report import markdown, table
 from ops.sandbox.shop import Shop
 
 
@@ -312,3 +313,32 @@ def test_a_function_has_its_own_begin_and_end(worker: Asked, plain: OfSql) -> No
     plain.write("function", body, "COPY orders (id) FROM stdin;\n\\.\n\nSELECT 1", down=("DROP FUNCTION one()",))
     answer = migrate(worker, plain)
     assert answer.code == 0, answer.answer
+
+
+def test_a_schema_alone_can_be_rehearsed_on_and_that_is_said(worker: Asked, shop: Shop, plain: OfSql) -> None:
+    first = plain.write("first", "CREATE TABLE new (id int)")
+    assert migrate(worker, plain).code == 0
+    plain.write("second", "ALTER TABLE new ADD COLUMN x int", down=("ALTER TABLE new DROP COLUMN x",))
+    answer = migrate(worker, plain, "rehearsal", rehearse_on="schema")
+    assert answer.code == 0, answer.answer
+    rehearsal = answer.answer["rehearsal"]
+    assert rehearsal["copy"] == f"the schema of {shop.name} alone, without its rows"
+    assert rehearsal["has_rows"] is False
+    assert rehearsal["reversed"] == ["0002_second"]
+    assert "WITHOUT ROWS" in table(answer.answer)
+    assert "WITHOUT ROWS" in markdown("test", answer.answer)
+    assert answer.answer["current"] == first
+    assert not rehearsals(worker)
+    assert migrate(worker, plain, rehearse_on="schema").code == 0
+
+
+def test_a_role_that_may_not_write_down_what_it_applied_is_found_first(worker, shop, plain, postgres) -> None:
+    plain.write("first", "CREATE TABLE new (id int)")
+    assert migrate(worker, plain).code == 0
+    plain.write("second", "ALTER TABLE new ADD COLUMN x int")
+    with closing(psycopg.connect(postgres.url(shop.name), autocommit=True)) as admin:
+        admin.execute("ALTER TABLE ops_migrations OWNER TO CURRENT_USER")
+        admin.execute(sql.SQL("GRANT SELECT ON ops_migrations TO {}").format(sql.Identifier(shop.user)))
+    answer = migrate(worker, plain)
+    assert f'{shop.user} may not write to "ops_migrations"' in answer.answer["message"]
+    assert "restore_point" not in answer.answer

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from ops.clouds.api import Api
 from ops.errors import ConfigurationError, PlatformUnreachable, ServiceError
 from ops.platforms import open_platform
-from ops.platforms.api import Api
 from ops.secrets import Secret
 from ops.services import CloudRun, Fly, Railway, Workers
 

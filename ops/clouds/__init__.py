@@ -1,0 +1,1 @@
+"""What the APIs of clouds have in common, whoever asks them."""
