@@ -19,6 +19,7 @@ VERBS = {
     "restore": "restore a backup into a database that does not exist yet",
     "migrate": "lint, rehearse, apply and prove the pending migrations",
     "prune": "remove what no retention rule keeps",
+    "small": "read or write a small object in the store",
 }
 
 

@@ -23,6 +23,24 @@ class Hotfix(Described):
     sql: str
 
 
+class Small(Described):
+    """One thing to be done with a small object in the store.
+
+    Args:
+        do: which of ``Documents``'s methods.
+        key: the object's; what keys begin with (list).
+        content: to be written, in base64.
+        etag: of the object to be replaced.
+        limit: bytes that an object may have to be read.
+    """
+
+    do: Literal["put_if_absent", "replace", "write", "read", "list", "head", "delete"]
+    key: str
+    content: str = ""
+    etag: str = ""
+    limit: int = 0
+
+
 class Request(Described):
     """One request.
 
@@ -40,6 +58,7 @@ class Request(Described):
         jobs: parallel jobs of pg_restore (restore, drill, migrate).
         migrations: how the schema migrates (migrate).
         until: how far to go (migrate).
+        small: what to do with a small object (small).
         hotfix: SQL to be applied once, by name, in place of what is pending (migrate).
     """
 
@@ -56,4 +75,5 @@ class Request(Described):
     jobs: Annotated[int, Field(ge=1, le=64)] = 1
     migrations: AnyMigrations | None = None
     hotfix: Hotfix | None = None
+    small: Small | None = None
     until: Literal["status", "rehearsal", "proof"] = "status"
