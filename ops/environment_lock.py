@@ -23,6 +23,7 @@ from ops import arguments, clock, runner
 from ops.errors import LockHeld, ObjectMissing, OpsError, StoreError
 from ops.lock import BEAT, Lock, holder
 from ops.owner import owner
+from ops.secrets import hidden, revealed
 from ops.stores import Documents
 
 _turn = threading.Lock()
@@ -84,7 +85,7 @@ def reserve(seconds: float, reason: str) -> None:
     store = runner.documents()
     with _explained(), _lock(store, "a reservation"):
         _refuse_others(store)
-        content = {"owner": owner(), "reason": reason, "started": clock.iso(clock.now()), "seconds": seconds}
+        content = {"owner": owner(), "reason": _clean(reason), "started": clock.iso(clock.now()), "seconds": seconds}
         store.write(_reservation(), json.dumps(content).encode())
 
 
@@ -136,7 +137,14 @@ def _explained() -> Iterator[None]:
 
 
 def _lock(store: Documents, reason: str) -> Lock:
-    return Lock(store, _key(), owner(), reason)
+    return Lock(store, _key(), owner(), _clean(reason))
+
+
+def _clean(reason: str) -> str:
+    """Without the store's own keys, in case that somebody typed them."""
+    here = runner.environment()
+    revealed(here.store)  # they are needed in a moment anyway
+    return str(hidden(reason, here))
 
 
 def _refuse_others(store: Documents) -> None:
