@@ -92,7 +92,7 @@ class Lock:
         Raises:
             LockHeld: it was lost, because this process was stopped or cut off for longer than the expiry.
         """
-        if time.monotonic() - self._renewed > within:
+        if time.monotonic() - self._renewed >= within:
             self._renew()
         if self._lost is not None:
             raise self._lost

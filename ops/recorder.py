@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -14,22 +13,15 @@ from pyinfra import state
 from pyinfra.api.host import Host
 from pyinfra.api.state import BaseStateCallback, State, StateStage
 
-from ops import __version__, arguments, clock, output, record, runner
-from ops.environment import Environment
+from ops import __version__, arguments, clock, output, runner
 from ops.errors import OpsError
 from ops.owner import owner
 from ops.record import Release, Run, Step
-from ops.secrets import hidden
-from ops.stores import Documents
-
-PAUSE = 1.0
-"""Seconds between two writes: R2 takes one write per second to a key."""
-PATIENCE = 15.0
-"""Seconds that the end of a run waits for its record to be written."""
+from ops.record_writer import Writer, warn
 
 
 class Recorder:
-    """The record of one run. A thread writes it beside the work, which never waits for it and never fails by it."""
+    """The record of one run. Written beside the work, which never waits for it and never fails by it."""
 
     def __init__(self) -> None:
         self._run: Run | None = None
@@ -37,15 +29,12 @@ class Recorder:
         self._facts: dict[str, Any] = {}
         self._of: dict[tuple[str, Host], list[Step]] = {}
         self._began: dict[tuple[str, Host], float] = {}
-        self._failed: set[str] = set()
+        self._failed = False
+        self._wrong: set[str] = set()
         self._released: dict[str, dict[str, Release]] = {}
-        self._pending: list[Release] = []
         self._start = 0.0
         self._turn = threading.Lock()
-        self._changed = threading.Event()
-        self._over = threading.Event()
-        self._warned = False
-        self._writer = threading.Thread(target=self._write, name="record", daemon=True)
+        self._writer: Writer | None = None
 
     def begin(self) -> None:
         """From now on there is a record."""
@@ -53,10 +42,9 @@ class Recorder:
             if self._run is not None:
                 return
             typed, now = arguments.typed(), clock.now()
-            self._environment: Environment = runner.environment()
             self._run = Run(
                 id=f"{clock.stamp(now)}-{typed.deploy}",
-                environment=self._environment.name,
+                environment=runner.environment().name,
                 who=owner(),
                 version=__version__,
                 commit=None,
@@ -69,12 +57,9 @@ class Recorder:
             )
             self._start = time.monotonic()
             try:
-                self._documents: Documents = runner.documents()
+                self._writer = Writer(runner.documents(), self._run, runner.environment())
             except OpsError as error:
-                self._warn(error)
-                return
-            self._writer.start()
-            self._changed.set()
+                warn(error)
 
     def add(self, on: Host, words: str = "") -> Step:
         """One more step of the operation that a host is at."""
@@ -92,14 +77,19 @@ class Recorder:
         """A step is over."""
         one.outcome, one.error = "failed" if error else "done", error
         one.seconds = round(time.monotonic() - began, 3)
-        self._changed.set()
+        self._has_changed()
+
+    def fail(self, on: Host, error: str) -> None:
+        """The operation that a host is at has failed, for a reason that is not on record yet."""
+        if not any(one.outcome == "failed" for one in self._of.get((_operation(on), on), [])):
+            self.end(self.add(on), time.monotonic(), error)
 
     def know(self, facts: dict[str, Any]) -> None:
         """What an operation has found out; a dictionary adds to the one that is there under its name."""
         for name, value in facts.items():
             there = self._facts.get(name)
             self._facts[name] = {**there, **value} if isinstance(there, dict) and isinstance(value, dict) else value
-        self._changed.set()
+        self._has_changed()
 
     def release(self, on: Host, service: str, release: str, migration: str | None) -> None:
         """A release serves on a host; it is written down when it does so on all."""
@@ -117,68 +107,36 @@ class Recorder:
 
     def failed(self, on: Host, operation: str, ignored: bool) -> None:
         """An operation has failed on a host."""
-        if not any(one.outcome == "failed" for one in self._of.get((operation, on), [])):
-            self.end(self.add(on), time.monotonic(), "pyinfra printed why")
-        if ignored:
-            for one in self._of[operation, on]:
-                one.outcome = "ignored" if one.outcome == "failed" else one.outcome
-        else:
-            self._failed.add(operation)
+        self.fail(on, "pyinfra printed why")
+        self._wrong.add(operation)
+        self._failed = self._failed or not ignored
+        for one in self._of[operation, on] if ignored else []:
+            one.outcome = "ignored" if one.outcome == "failed" else one.outcome
 
     def everywhere(self, operation: str) -> None:
         """An operation is over on all hosts: what it let serve does so, unless it failed somewhere."""
         released = self._released.pop(operation, {})
-        if operation not in self._failed and released:
-            self._pending += released.values()
-            self._changed.set()
+        if operation not in self._wrong and self._writer is not None:
+            self._writer.releases += released.values()
+            self._writer.changed()
 
     def finish(self, aborted: bool) -> None:
         """The run is over, and so is its record."""
         run = self._run
-        if run is None or self._over.is_set():
+        if run is None or run.result is not None:
             return
-        for operation in list(self._released):
+        for operation in [] if aborted else list(self._released):
             self.everywhere(operation)
         run.result = "interrupted" if output.interrupted() else "failed" if self._failed or aborted else "done"
         for one in self._steps:
             one.outcome = one.outcome or ("interrupted" if output.interrupted() else "failed")
         run.finished, run.seconds = clock.iso(clock.now()), round(time.monotonic() - self._start, 1)
-        self._over.set()
-        self._changed.set()
-        if self._writer.is_alive():
-            self._writer.join(PATIENCE)
-        if self._writer.is_alive():
-            self._warn(OpsError(f"the store took longer than {PATIENCE:g} s"))
+        if self._writer is not None:
+            self._writer.finish()
 
-    def _write(self) -> None:
-        assert self._run is not None
-        self._run.commit = _commit(state.cwd)
-        begun, last = False, False
-        while not last:
-            self._changed.wait()
-            self._changed.clear()
-            last = self._over.is_set()
-            try:
-                if begun:
-                    self._documents.write(self._run.key, self._content())
-                else:
-                    record.begin(self._documents, self._run, self._content)
-                begun = True
-                while self._pending:
-                    record.write_release(self._documents, self._run, self._pending[0])
-                    self._pending.pop(0)
-            except OpsError as error:
-                self._warn(error)
-            self._over.wait(PAUSE)
-
-    def _content(self) -> bytes:
-        assert self._run is not None
-        return record.dumped(hidden(self._run.to_json(), self._environment))
-
-    def _warn(self, error: OpsError) -> None:
-        if not self._warned:
-            self._warned = True
-            output.warn(f"The record of this run cannot be written, which goes on without it: {error}")
+    def _has_changed(self) -> None:
+        if self._writer is not None:
+            self._writer.changed()
 
 
 _recorder = Recorder()
@@ -229,8 +187,8 @@ def step(on: Host, words: str) -> Iterator[None]:
 
 
 def failed(on: Host, error: OpsError) -> None:
-    """An operation has failed before it changed anything."""
-    _recorder.end(_recorder.add(on), time.monotonic(), str(error))
+    """The operation that a host is at has failed; once is enough."""
+    _recorder.fail(on, str(error))
 
 
 def know(**facts: Any) -> None:
@@ -262,13 +220,3 @@ def _host() -> Host:
 
 def _operation(on: Host) -> str:
     return str(on.nested_executing_op_hash or on.executing_op_hash)
-
-
-def _commit(directory: str | None) -> str | None:
-    """What git says is checked out, with ``-dirty`` when it was edited."""
-    words = ["git", "--no-optional-locks", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        done = subprocess.run(words, cwd=directory, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None

@@ -45,6 +45,7 @@ class Step(PyinfraCommand):
             with recorder.step(host, self.words):
                 self.do()
         except OpsError as error:
+            recorder.failed(host, error)
             for line in getattr(error, "log", ()):
                 host.log(f"| {line}")
             output.failure(host, error)

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pyinfra import host, inventory, state
 from pyinfra.api.operation import operation
 
-from ops import host_lock, output, recorder, roll, runner
+from ops import environment_lock, host_lock, output, recorder, roll, runner
 from ops.errors import ConfigurationError, ReleaseMissing, ServiceError, ServiceUnhealthy
 from ops.operations import board, places
 from ops.operations.places import Place
@@ -304,6 +304,7 @@ def _in_turn(words: str, found: Place, status: Status, at_once: int, do: Callabl
     def wait_and_do() -> None:
         with _turns.one(found.who, (well, list(inventory).index(host)), at_once):
             _refuse_after_failure(found)
+            environment_lock.hold()  # it may have been taken away while the others had their turns
             do()
 
     return Step(words, wait_and_do)

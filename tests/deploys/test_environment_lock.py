@@ -243,6 +243,8 @@ def test_it_is_broken_only_when_that_is_confirmed_and_the_holder_stops_before_it
         [step.outcome for step in run.steps] for run in record.runs(store, "test", 10) if run.deploy == "changing"
     ]
     assert outcomes == [["done", "failed"]]
+    (run,) = [run for run in record.runs(store, "test", 10) if run.deploy == "changing"]
+    assert run.steps[1].error.startswith("the lock was taken over while this run stood still")
     nothing = changing.pyinfra.type("-y", "--json", "deploys/lock.py", "--data", "break=yes")
     assert nothing.results()["Break the lock"] == "no_change"
 
