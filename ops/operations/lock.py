@@ -62,7 +62,7 @@ def take(lasting: str, reason: str | None) -> Steps:
 
 @operation()
 @on_runner
-def break_(sure: str | bool, confirm: str | None = None) -> Steps:
+def break_(sure: str | bool, confirm: str | int | None = None) -> Steps:
     """
     Take the lock away from whoever has it. No change where nobody has it.
 

@@ -78,6 +78,14 @@ def test_what_only_looks_is_on_record_beside_what_changes(changing, store_s3):
     assert "| Verification | See that all is well (@local): done |" in report(written)
 
 
+def test_an_operation_that_is_typed_is_on_record_by_its_name(changing, store_s3):
+    take = changing.pyinfra.type("-y", "ops.operations.backups.take", "max_age=1h")
+    assert take.code == 0, take.stderr
+    (written,) = record.runs(open_store(store_s3), "test", 10)
+    assert (written.deploy, written.arguments, written.result) == ("backups.take", {"max_age": "1h"}, "done")
+    assert any(f"/{written.facts['backup']}/" in entry.key for entry in open_store(store_s3).list())
+
+
 def test_a_run_that_is_killed_is_unfinished_for_ever(changing, store_s3):
     with changing.begun("--data", "wait=60") as process:
         until(lambda: record.runs(open_store(store_s3), "test", 10))
