@@ -91,8 +91,9 @@ def break_(sure: str | bool, confirm: str | int | None = None) -> Steps:
 def _told(held: dict[str, Any] | None, reserved: Reservation | None) -> list[str]:
     lines = []
     if held:
-        since = f"since {held.get('started')} (process {held.get('pid')} on {held.get('host')})"
-        lines.append(f"{held.get('owner')} holds it for {held.get('reason')} {since}")
+        known = "started" in held  # else it cannot be read
+        since = f" since {held['started']} (process {held.get('pid')} on {held.get('host')})" if known else ""
+        lines.append(f"{held.get('owner')} holds it for {held.get('reason')}{since}")
     if reserved:
         lines.append(str(reserved))
     return lines

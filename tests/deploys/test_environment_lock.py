@@ -265,11 +265,19 @@ def test_what_cannot_be_meant_of_the_lock_is_one_line(changing, store, words, sa
     assert list(store.list()) == []
 
 
-def test_an_unreadable_reservation_is_somebodys(changing, store):
-    store.write(RESERVATION, b"\xff")
-    refused = changing.type()
-    assert refused.code == 1
-    assert any("somebody keeps it for ever" in line for line in refused.lines), refused.stderr
-    broken = changing.pyinfra.type("-y", "deploys/lock.py", "--data", "break=yes")
-    assert broken.code == 0, broken.stderr
-    assert changing.type().code == 0
+@pytest.mark.slow
+def test_an_unreadable_lock_or_reservation_is_somebodys_and_can_be_broken(changing, store):
+    for key, said, shown in (
+        (RESERVATION, "somebody keeps it for ever", "somebody keeps it for ever"),
+        (KEY, "somebody holds the lock for an unreadable reason", "somebody holds it for an unreadable reason"),
+    ):
+        store.write(key, b"\xff")
+        refused = changing.type()
+        assert refused.code == 1
+        assert any(said in line for line in refused.lines), refused.stderr
+        looked = changing.pyinfra.type("-y", "deploys/lock.py")
+        assert any(line.startswith(shown) for line in looked.lines), looked.stderr
+        assert "None" not in looked.stderr
+        broken = changing.pyinfra.type("-y", "deploys/lock.py", "--data", "break=yes")
+        assert broken.code == 0, broken.stderr
+        assert changing.type().code == 0

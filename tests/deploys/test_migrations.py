@@ -8,7 +8,9 @@ import psycopg
 import pytest
 from servers import running
 
+from ops import record
 from ops.sandbox.supervisor import WebServer
+from ops.stores import open_store
 
 APPLY, REHEARSE = "Apply the migrations", "Rehearse the migrations"
 
@@ -133,3 +135,16 @@ def test_a_service_that_is_not_well_afterwards_is_a_failure(migrating, shop, tmp
         run = migrating.type("-y", "deploys/migrate.py")
         assert run.code == 0, run.stderr
         assert "is well" not in run.stderr
+
+
+def test_the_record_says_from_where_which_migrations_were_applied_and_the_backup_before(migrating, store_s3):
+    store = open_store(store_s3)
+    assert migrating.type("-y", "deploys/rehearse.py").code == 0
+    (rehearsal,) = record.runs(store, "test", 10)
+    assert "migrations" not in rehearsal.facts
+    assert not [entry for entry in store.list() if entry.key == "test/lock"], "a rehearsal keeps nobody out"
+    assert migrating.type("-y", "deploys/migrate.py").code == 0
+    run = next(run for run in record.runs(store, "test", 10) if run.deploy == "migrate")
+    assert run.facts["migrations"]["applied"] == ["0001_add"]
+    assert any(f"/{run.facts['backup']}/manifest.json" in entry.key for entry in store.list())
+    assert [step.outcome for step in run.steps] == ["done", "done"]
