@@ -95,12 +95,14 @@ def request(verb: str, **arguments: Any) -> str:
     }
     if verb in ("list", "prune"):
         asked["retention"] = here.retention.model_dump()
-    if verb == "dump":
+    if verb in ("dump", "loss", "beside", "swap"):
         here.database.parameters()  # refuses a malformed or pooled URL before anything is sent anywhere
         asked["database"] = revealed(here.database)
     if verb == "migrate":
         here.database.parameters()
         asked.update(database=revealed(here.database), migrations=revealed(_with_token(here.migrations)))
+    if verb == "beside":
+        asked["jobs"] = here.drill.jobs
     if verb in ("drill", "migrate"):
         here.drill_server().parameters()
         asked.update(server=revealed(here.drill_server()), jobs=here.drill.jobs)

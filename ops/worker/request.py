@@ -32,14 +32,16 @@ class Request(Described):
         owner: who asks, for the lock: ``user@host``.
         store: where backups lie.
         retention: which backups stay (list, prune).
-        database: the database to dump (dump).
+        database: the database to dump (dump), to look at (loss), to replace (beside, swap).
         server: the server to restore into (restore, drill).
         target: the name of the database to make (restore).
-        backup: a backup's id; none: the newest (check, restore, drill).
+        backup: a backup's id; none: the newest (check, restore, drill), or the newest proven one (loss, beside).
         max_age: seconds; a younger backup or proof is enough, and nothing is done (dump, drill).
         jobs: parallel jobs of pg_restore (restore, drill, migrate).
         migrations: how the schema migrates (migrate).
         until: how far to go (migrate).
+        undo: swap back what the last swap replaced (swap).
+        look: only say whether there is anything to undo (swap).
         hotfix: SQL to be applied once, by name, in place of what is pending (migrate).
     """
 
@@ -56,4 +58,6 @@ class Request(Described):
     jobs: Annotated[int, Field(ge=1, le=64)] = 1
     migrations: AnyMigrations | None = None
     hotfix: Hotfix | None = None
+    undo: bool = False
+    look: bool = False
     until: Literal["status", "rehearsal", "proof"] = "status"
