@@ -39,6 +39,13 @@ class CommandEngine(Engine):
             unknown=tuple(id for id in applied if id not in files),
         )
 
+    def applied(self, connection: psycopg.Connection) -> tuple[Migration, ...]:
+        """See ``Engine``."""
+        directory = tool.directory(self._description.directory)
+        files = {path.stem: path for path in directory.glob(self._description.files)}
+        return tuple(self._migration(files[id]) if id in files else Migration(id, id, "")
+                     for id in self._applied(connection))  # fmt: skip
+
     def _applied(self, connection: psycopg.Connection) -> list[str]:
         if not self.has_account(connection):
             return []
