@@ -98,6 +98,8 @@ def request(verb: str, **arguments: Any) -> str:
     if verb in ("dump", "loss", "beside", "swap"):
         here.database.parameters()  # refuses a malformed or pooled URL before anything is sent anywhere
         asked["database"] = revealed(here.database)
+    if verb == "dump":
+        asked["migrations"] = here.migrations and revealed(here.migrations.model_copy(update={"job": None}))
     if verb == "migrate":
         here.database.parameters()
         asked.update(database=revealed(here.database), migrations=revealed(_with_token(here.migrations)))

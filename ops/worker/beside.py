@@ -50,8 +50,13 @@ def run(request: Request) -> dict[str, Any]:
     return {"changed": True, "backup": backup.to_json(), "database": name, "seconds": seconds, "not_carried_over": left}
 
 
-def proven(catalogue: Catalogue, id: str | None) -> Backup:
+def proven(catalogue: Catalogue, id: str | None, migration: str | None = None) -> Backup:
     """The backup of this id, or the newest proven one.
+
+    Args:
+        catalogue: of the backups.
+        id: of one; None: the newest proven one.
+        migration: the one that is to be the last applied in it; None: whichever.
 
     Raises:
         BackupMissing: there is none.
@@ -59,22 +64,33 @@ def proven(catalogue: Catalogue, id: str | None) -> Backup:
         ConfigurationError: nobody has proven it.
     """
     if id is None:
-        found = next((one for one in catalogue.sound() if one.state is State.PROVEN), None)
-        if found is not None:
-            return found
+        for one in catalogue.sound():
+            if one.state is State.PROVEN and (migration is None or _is_at(one, migration)):
+                return one
         raise BackupMissing(
-            f"no backup of {catalogue.environment}/{catalogue.database} is proven",
-            f"Type: pyinfra {catalogue.environment} deploys/drill.py",
+            f"no backup of {catalogue.environment}/{catalogue.database}"
+            f"{f' that was taken at the migration {migration}' if migration else ''} is proven",
+            f"Look at deploys/backups.py, then type: pyinfra {catalogue.environment} deploys/drill.py --data backup=ID",
         )
     backup = catalogue.load(id)
     if not backup.sound:
         raise BackupDamaged(f"the backup {id} is {backup.state}: {'; '.join(backup.problems)}", "Name another")
+    if migration is not None and not _is_at(backup, migration):
+        at = backup.manifest and backup.manifest.migration
+        raise ConfigurationError(
+            f"the backup {id} was taken at the migration {at or 'unknown'}, and {migration} is what is needed",
+            "Name another, or none: the newest proven one that fits is taken",
+        )
     if backup.state is not State.PROVEN:
         raise ConfigurationError(
             f"the backup {id} is not proven",
             f"Type: pyinfra {catalogue.environment} deploys/drill.py --data backup={id}",
         )
     return backup
+
+
+def _is_at(backup: Backup, migration: str) -> bool:
+    return backup.manifest is not None and backup.manifest.migration == migration
 
 
 def beside(database: Postgres) -> str:

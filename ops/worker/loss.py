@@ -49,7 +49,7 @@ def run(request: Request) -> dict[str, Any]:
     catalogue = Catalogue(open_store(request.store), request.environment, request.database_name)
     name = beside(database)
     began = time.monotonic()
-    backup = proven(catalogue, request.backup)
+    backup = proven(catalogue, request.backup, request.migration)
     assert backup.manifest is not None and backup.verification is not None
     with closing(connect(database)) as connection:
         try:

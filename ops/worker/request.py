@@ -38,8 +38,9 @@ class Request(Described):
         backup: a backup's id; none: the newest (check, restore, drill), or the newest proven one (loss, beside).
         max_age: seconds; a younger backup or proof is enough, and nothing is done (dump, drill).
         jobs: parallel jobs of pg_restore (restore, drill, migrate).
-        migrations: how the schema migrates (migrate).
+        migrations: how the schema migrates (migrate); whose account of what is applied goes into the manifest (dump).
         until: how far to go (migrate).
+        migration: the one that is to be the last applied in the backup (loss).
         undo: swap back what the last swap replaced (swap).
         look: only say whether there is anything to undo (swap).
         hotfix: SQL to be applied once, by name, in place of what is pending (migrate).
@@ -58,6 +59,7 @@ class Request(Described):
     jobs: Annotated[int, Field(ge=1, le=64)] = 1
     migrations: AnyMigrations | None = None
     hotfix: Hotfix | None = None
+    migration: str | None = None
     undo: bool = False
     look: bool = False
     until: Literal["status", "rehearsal", "proof"] = "status"

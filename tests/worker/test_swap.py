@@ -300,3 +300,19 @@ def test_a_disk_that_is_too_full_is_said_first(worker: Asked, admin, monkeypatch
     else:
         monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=1, f_frsize=1000))
     refused(worker, "loss", "the server has 0 MB free", admin)
+
+
+def test_a_backup_of_the_migration_that_is_needed_is_chosen(worker: Asked, tmp_path, admin) -> None:
+    migrations = {"kind": "sql", "directory": str(tmp_path)}
+    (tmp_path / "0001_one.sql").write_text("CREATE TABLE one (x int);")
+    assert worker.ask("migrate", migrations=migrations, until="proof").code == 0
+    first = worker.ask("dump", migrations=migrations).backup["id"]
+    (tmp_path / "0002_two.sql").write_text("CREATE TABLE two (x int);")
+    assert worker.ask("migrate", migrations=migrations, until="proof").code == 0
+    second = worker.ask("dump", migrations=migrations).backup["id"]
+    for id in (first, second):
+        assert worker.ask("drill", backup=id).code == 0
+    assert worker.ask("loss").answer["backup"]["id"] == second
+    assert worker.ask("loss", migration="0001_one").answer["backup"]["id"] == first
+    refused(worker, "loss", f"{second} was taken at the migration 0002_two", admin, backup=second, migration="0001_one")
+    refused(worker, "loss", "taken at the migration 0003_three is proven", admin, migration="0003_three")
