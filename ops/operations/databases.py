@@ -6,11 +6,10 @@ from typing import Any
 
 from pyinfra.api.operation import operation
 
-from ops import output, runner
-from ops.errors import ConfigurationError
+from ops import output, recorder, runner
+from ops.confirmation import confirmed
 from ops.operations import loss
-from ops.runner import on_runner
-from ops.steps import Step, Steps, plan
+from ops.steps import Step, Steps, on_runner, plan
 
 
 @operation()
@@ -40,7 +39,7 @@ def restored(backup: str | None = None, confirm: str | None = None) -> Steps:
         output.say(f"{name} is restored from {id} already; to restore it once more: --data backup={id}")
         return
     output.table(loss.render(known))
-    _require_confirmed(confirm, "what is in the database now")
+    confirmed(here, confirm)
     words = f"Restore {id} beside {name}, as {known['beside']}, and prove it"
     plan(words)
     yield Step(words, lambda: runner.ask("beside", show=True, backup=id))
@@ -64,12 +63,13 @@ def swapped_back(confirm: str | None = None) -> Steps:
 
         databases.swapped_back(name="Undo the restore")
     """
-    name = runner.environment().database.name()
+    here = runner.environment()
+    name = here.database.name()
     known = runner.ask("swap", undo=True, look=True)
     if not known["changed"]:
         output.say(f"{name} was not restored, or that was undone already: there is nothing to undo")
         return
-    _require_confirmed(confirm, "what was written since the restore")
+    confirmed(here, confirm)
     words = f"Swap back: {known['back']} becomes {name} again"
     plan(words)
     yield Step(words, lambda: _tell(runner.ask("swap", show=True, undo=True)))
@@ -77,13 +77,5 @@ def swapped_back(confirm: str | None = None) -> Steps:
 
 def _tell(answer: dict[str, Any]) -> None:
     if answer["changed"]:
+        recorder.know(kept=answer["kept"])
         output.say(f'kept as {answer["kept"]}; once nobody needs it, type in psql: DROP DATABASE "{answer["kept"]}"')
-
-
-def _require_confirmed(given: str | None, what: str) -> None:
-    """On a protected environment, what can lose data is confirmed by its name."""
-    here = runner.environment()
-    if here.protected and given != here.name:
-        raise ConfigurationError(
-            f"{here.name} is protected, and this takes {what} out of service", f"Add --data confirm={here.name}"
-        )

@@ -7,7 +7,7 @@ from typing import Any
 
 from pyinfra.api.operation import operation
 
-from ops import output, runner
+from ops import output, recorder, runner
 from ops.environment import Environment
 from ops.errors import ConfigurationError, MigrationError
 from ops.operations import migration_report
@@ -93,7 +93,7 @@ def _as_far_as(until: str, report: str | None, hotfix: dict[str, str] | None = N
     words = f"{'Rehearse' if until == 'rehearsal' else 'Rehearse and apply'} {what}"
     output.table(migration_report.lint_table(known))
     plan(words)
-    yield Step(words, lambda: _carry_out(here, until, report, hotfix))
+    yield Step(words, lambda: _carry_out(here, until, report, hotfix), alone=until == "proof")
 
 
 def _carry_out(here: Environment, until: str, report: str | None, hotfix: dict[str, str] | None) -> None:
@@ -104,7 +104,10 @@ def _carry_out(here: Environment, until: str, report: str | None, hotfix: dict[s
             _tell(here, {**refused.report, "refused": refused.problem}, report)
         raise
     _tell(here, answer, report)
+    if answer.get("restore_point"):
+        recorder.know(backup=answer["restore_point"])
     if answer["changed"]:
+        recorder.know(migrations={"from": answer["current"], "applied": answer["applied"]})
         global _applied
         _applied = True
 

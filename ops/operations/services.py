@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pyinfra import host, inventory, state
 from pyinfra.api.operation import operation
 
-from ops import host_lock, output, roll, runner
+from ops import host_lock, output, recorder, roll, runner
 from ops.errors import ConfigurationError, ReleaseMissing, ServiceError, ServiceUnhealthy
 from ops.operations import board, places
 from ops.operations.places import Place
@@ -131,8 +131,14 @@ def restart(service: str, batch: int | str = 1) -> Steps:
         instances = ", ".join(instance.name for instance in status.instances)
         words = f"Restart {service}: {instances}{f' (release {status.release})' if status.release else ''}"
         plan(words)
+
+        def do() -> None:
+            _restarted(found)
+            if status.release:
+                recorder.released(service, status.release)
+
         with _alone(found):
-            yield _in_turn(words, found, status, at_once, lambda: _restarted(found))
+            yield _in_turn(words, found, status, at_once, do)
 
 
 @operation()
@@ -238,9 +244,10 @@ def activate(service: str, release: str | int, batch: int | str = 1) -> Steps:
         plan(words)
 
         def do() -> None:
-            if platform.activate(release) and not platform.rolls:
-                return
-            _restarted(found)
+            recorder.know(releases={service: {"from": status.release, "to": release}})
+            if not platform.activate(release) or platform.rolls:
+                _restarted(found)
+            recorder.released(service, release)
 
         with _alone(found):
             yield _in_turn(words, found, status, at_once, do)

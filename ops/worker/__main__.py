@@ -22,6 +22,7 @@ VERBS = {
     "swap": "let the database that was restored beside take the place of the real one, which is kept",
     "migrate": "lint, rehearse, apply and prove the pending migrations",
     "prune": "remove what no retention rule keeps",
+    "small": "read or write a small object in the store",
 }
 
 

@@ -11,12 +11,12 @@ import psycopg
 from ops import clock
 from ops.environment import Postgres
 from ops.errors import BackupDamaged, BackupMissing, ConfigurationError, DatabaseError
+from ops.lock import Lock
 from ops.stores import open_store
 from ops.worker.attributes import Attributes, mark, marks
 from ops.worker.catalogue import DUMP, Backup, Catalogue, State
 from ops.worker.check import intact
 from ops.worker.connection import connect, failure
-from ops.worker.lock import Lock
 from ops.worker.progress import say
 from ops.worker.proof import compared
 from ops.worker.pulse import Pulse

@@ -11,11 +11,11 @@ from typing import Any
 from ops import clock
 from ops.environment import Postgres
 from ops.errors import BackupDamaged, DatabaseError, ToolError
+from ops.lock import Lock
 from ops.stores import open_store
 from ops.worker.catalogue import DRILL_LOCK, DUMP, GLOBALS, Backup, Catalogue, State
 from ops.worker.check import intact, read, record
 from ops.worker.connection import connect
-from ops.worker.lock import Lock
 from ops.worker.manifest import Manifest
 from ops.worker.progress import Meter, say
 from ops.worker.proof import compared

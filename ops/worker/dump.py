@@ -16,6 +16,7 @@ from ops import __version__, clock
 from ops.engines import open_engine
 from ops.environment import Postgres
 from ops.errors import BackupDamaged, ObjectMissing, OpsError
+from ops.lock import Lock
 from ops.migrations import Migrations
 from ops.stores import Store, open_store
 from ops.worker import tools
@@ -25,7 +26,6 @@ from ops.worker.check import intact
 from ops.worker.connection import failure
 from ops.worker.fingerprint import sequences
 from ops.worker.hashed import Hashed
-from ops.worker.lock import Lock
 from ops.worker.manifest import Manifest, Sequence, StoredFile, Table, seal
 from ops.worker.program import PIPE, started
 from ops.worker.progress import Meter, reporting, say

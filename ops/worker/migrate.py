@@ -11,6 +11,7 @@ from ops.engines import Engine, Status, open_engine
 from ops.engines.hotfix import hotfix
 from ops.environment import Postgres
 from ops.errors import MigrationError, MigrationRefused
+from ops.lock import Lock
 from ops.migrations import Migrations
 from ops.stores import open_store
 from ops.worker import dump
@@ -20,7 +21,6 @@ from ops.worker.connection import connect
 from ops.worker.copy import copied
 from ops.worker.fingerprint import fingerprint
 from ops.worker.lint import Finding, lint
-from ops.worker.lock import Lock
 from ops.worker.privileges import lacking, unrecordable
 from ops.worker.progress import say
 from ops.worker.rehearsal import Rehearsal, rehearse

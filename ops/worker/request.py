@@ -23,6 +23,24 @@ class Hotfix(Described):
     sql: str
 
 
+class Small(Described):
+    """One thing to be done with a small object in the store.
+
+    Args:
+        do: which of ``Documents``'s methods.
+        key: the object's; what keys begin with (list).
+        content: to be written, in base64.
+        etag: of the object to be replaced.
+        limit: bytes that an object may have to be read.
+    """
+
+    do: Literal["put_if_absent", "replace", "write", "read", "list", "head", "delete"]
+    key: str
+    content: str = ""
+    etag: str = ""
+    limit: int = 0
+
+
 class Request(Described):
     """One request.
 
@@ -43,6 +61,7 @@ class Request(Described):
         migration: the one that is to be the last applied in the backup (loss).
         undo: swap back what the last swap replaced (swap).
         look: only say whether there is anything to undo (swap).
+        small: what to do with a small object (small).
         hotfix: SQL to be applied once, by name, in place of what is pending (migrate).
     """
 
@@ -62,4 +81,5 @@ class Request(Described):
     migration: str | None = None
     undo: bool = False
     look: bool = False
+    small: Small | None = None
     until: Literal["status", "rehearsal", "proof"] = "status"

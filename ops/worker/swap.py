@@ -18,12 +18,12 @@ from psycopg import sql
 from ops import clock
 from ops.environment import Postgres
 from ops.errors import DatabaseError, LockHeld, OpsError
+from ops.lock import Lock
 from ops.stores import open_store
 from ops.worker.attributes import mark, marks
 from ops.worker.beside import LOCK, beside
 from ops.worker.catalogue import Catalogue
 from ops.worker.connection import connect, failure
-from ops.worker.lock import Lock
 from ops.worker.progress import say
 from ops.worker.request import Request
 from ops.worker.sessions import sessions

@@ -61,7 +61,7 @@ def test_a_protected_environment_is_confirmed_by_name(proven, shop):
     proven.inventory.write_text(text)
     run = proven.type("-y", "deploys/restore.py")
     assert run.code == 1
-    assert "test is protected" in run.stderr
+    assert "the environment test is protected" in run.stderr
     assert "--data confirm=test" in run.stderr
     assert is_later(shop)
     run = proven.type("-y", "deploys/restore.py", "--data", "confirm=test")
