@@ -98,10 +98,10 @@ def request(verb: str, **arguments: Any) -> str:
     if verb == "dump":
         here.database.parameters()  # refuses a malformed or pooled URL before anything is sent anywhere
         asked["database"] = revealed(here.database)
-    if verb == "migrate":
+    if verb in ("migrate", "revert"):
         here.database.parameters()
         asked.update(database=revealed(here.database), migrations=revealed(_with_token(here.migrations)))
-    if verb in ("drill", "migrate"):
+    if verb in ("drill", "migrate", "revert"):
         here.drill_server().parameters()
         asked.update(server=revealed(here.drill_server()), jobs=here.drill.jobs)
     return json.dumps(asked)

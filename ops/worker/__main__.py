@@ -18,6 +18,7 @@ VERBS = {
     "drill": "restore a backup into a scratch database and compare it with its manifest",
     "restore": "restore a backup into a database that does not exist yet",
     "migrate": "lint, rehearse, apply and prove the pending migrations",
+    "revert": "undo migrations that were applied, rehearsed first; or tell what that would mean",
     "prune": "remove what no retention rule keeps",
 }
 

@@ -37,9 +37,10 @@ class Request(Described):
         target: the name of the database to make (restore).
         backup: a backup's id; none: the newest (check, restore, drill).
         max_age: seconds; a younger backup or proof is enough, and nothing is done (dump, drill).
-        jobs: parallel jobs of pg_restore (restore, drill, migrate).
-        migrations: how the schema migrates (migrate).
-        until: how far to go (migrate).
+        jobs: parallel jobs of pg_restore (restore, drill, migrate, revert).
+        migrations: how the schema migrates (migrate, revert).
+        until: how far to go (migrate, revert).
+        to: the migration that is to be the last one; none, or base: there is to be none (revert).
         hotfix: SQL to be applied once, by name, in place of what is pending (migrate).
     """
 
@@ -56,4 +57,5 @@ class Request(Described):
     jobs: Annotated[int, Field(ge=1, le=64)] = 1
     migrations: AnyMigrations | None = None
     hotfix: Hotfix | None = None
+    to: str | None = None
     until: Literal["status", "rehearsal", "proof"] = "status"
