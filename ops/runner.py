@@ -101,12 +101,12 @@ def request(here: Environment, verb: str, **arguments: Any) -> str:
         asked["database"] = revealed(here.database)
     if verb == "dump":
         asked["migrations"] = here.migrations and revealed(here.migrations.model_copy(update={"job": None}))
-    if verb == "migrate":
+    if verb in ("migrate", "revert"):
         here.database.parameters()
         asked.update(database=revealed(here.database), migrations=revealed(_with_token(here.migrations)))
     if verb == "beside":
         asked["jobs"] = here.drill.jobs
-    if verb in ("drill", "migrate"):
+    if verb in ("drill", "migrate", "revert"):
         here.drill_server().parameters()
         asked.update(server=revealed(here.drill_server()), jobs=here.drill.jobs)
     return json.dumps(asked)

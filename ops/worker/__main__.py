@@ -21,6 +21,7 @@ VERBS = {
     "beside": "restore a backup beside its database, and prove it",
     "swap": "let the database that was restored beside take the place of the real one, which is kept",
     "migrate": "lint, rehearse, apply and prove the pending migrations",
+    "revert": "undo migrations that were applied, rehearsed first; or tell what that would mean",
     "prune": "remove what no retention rule keeps",
     "small": "read or write a small object in the store",
 }

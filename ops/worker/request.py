@@ -55,9 +55,11 @@ class Request(Described):
         target: the name of the database to make (restore).
         backup: a backup's id; none: the newest (check, restore, drill), or the newest proven one (loss, beside).
         max_age: seconds; a younger backup or proof is enough, and nothing is done (dump, drill).
-        jobs: parallel jobs of pg_restore (restore, drill, migrate).
-        migrations: how the schema migrates (migrate); whose account of what is applied goes into the manifest (dump).
-        until: how far to go (migrate).
+        jobs: parallel jobs of pg_restore (restore, beside, drill, migrate, revert).
+        migrations: how the schema migrates (migrate, revert); whose account of what is applied goes into the manifest
+            (dump).
+        until: how far to go (migrate, revert).
+        to: the migration that is to be the last one; none, or base: there is to be none (revert).
         migration: the one that is to be the last applied in the backup (loss).
         undo: swap back what the last swap replaced (swap).
         look: only say whether there is anything to undo (swap).
@@ -82,4 +84,5 @@ class Request(Described):
     undo: bool = False
     look: bool = False
     small: Small | None = None
+    to: str | None = None
     until: Literal["status", "rehearsal", "proof"] = "status"
