@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pyinfra.api.operation import operation
@@ -32,20 +33,34 @@ def restored(backup: str | None = None, confirm: str | None = None) -> Steps:
         databases.restored(name="Restore the newest proven backup")
     """
     here = runner.environment()
-    name = here.database.name()
     known = runner.ask("loss", backup=backup)
     id = known["backup"]["id"]
     if backup is None and known["current"].get("restored") == id:
-        output.say(f"{name} is restored from {id} already; to restore it once more: --data backup={id}")
+        output.say(f"{here.database.name()} is restored from {id} already; to restore it once more: --data backup={id}")
         return
     output.table(loss.render(known))
     confirmed(here, confirm)
+    yield from restoring(known)
+
+
+def restoring(known: Mapping[str, Any]) -> Steps:
+    """The steps of ``restored``.
+
+    Args:
+        known: what the worker's verb ``loss`` answered.
+    """
+    name, id = runner.environment().database.name(), known["backup"]["id"]
     words = f"Restore {id} beside {name}, as {known['beside']}, and prove it"
     plan(words)
-    yield Step(words, lambda: runner.ask("beside", show=True, backup=id))
+    yield Step(words, lambda: _beside(id))
     words = f"Swap it in: {known['beside']} becomes {name}, which is kept"
     plan(words)
     yield Step(words, lambda: _tell(runner.ask("swap", show=True)))
+
+
+def _beside(id: str) -> None:
+    recorder.know(backup=id)
+    runner.ask("beside", show=True, backup=id)
 
 
 @operation()
