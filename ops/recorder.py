@@ -40,6 +40,7 @@ class Recorder:
         self._failed: set[str] = set()
         self._released: dict[str, dict[str, Release]] = {}
         self._pending: list[Release] = []
+        self._told: dict[str, str] = {}
         self._start = 0.0
         self._turn = threading.Lock()
         self._changed = threading.Event()
@@ -129,7 +130,9 @@ class Recorder:
         """An operation is over on all hosts: what it let serve does so, unless it failed somewhere."""
         released = self._released.pop(operation, {})
         if operation not in self._failed and released:
-            self._pending += released.values()
+            new = {name: one for name, one in released.items() if self._told.get(name) != one.release}
+            self._told |= {name: one.release for name, one in new.items()}
+            self._pending += new.values()
             self._changed.set()
 
     def finish(self, aborted: bool) -> None:

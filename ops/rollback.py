@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 from ops import clock
 from ops.errors import ConfigurationError, ReleaseMissing
 from ops.platforms import Release, Status
 from ops.record import Release as Served
+from ops.record import Run
 
 TOGETHER = timedelta(minutes=30)
 """Services that began to serve within this time of the newest were deployed with it."""
@@ -65,13 +67,19 @@ class Way:
     migration: str | None = None
 
 
-def ways(places: Sequence[Seen], records: Mapping[str, Sequence[Served]], release: str | None = None) -> list[Way]:
+def ways(
+    places: Sequence[Seen],
+    records: Mapping[str, Sequence[Served]],
+    release: str | None = None,
+    begun: Mapping[str, str] = MappingProxyType({}),
+) -> list[Way]:
     """Decide for every service.
 
     Args:
         places: every service on every host, in the order of the inventory.
         records: of each service the releases that served, newest first.
         release: the one that is asked for; None: the one that served before.
+        begun: where a rollback was taking services that was not finished.
 
     Raises:
         ReleaseMissing: a service has nothing to go back to, or a place does not have it.
@@ -79,7 +87,8 @@ def ways(places: Sequence[Seen], records: Mapping[str, Sequence[Served]], releas
     """
     services = list(dict.fromkeys(place.service for place in places))
     found = [
-        _way(name, [one for one in places if one.service == name], records.get(name, ()), release) for name in services
+        _way(name, [one for one in places if one.service == name], records.get(name, ()), release, begun.get(name))
+        for name in services
     ]
     if release is not None and all(way.to is None and release not in way.serving for way in found):
         known = [one.id for place in places for one in place.releases]
@@ -93,7 +102,9 @@ def ways(places: Sequence[Seen], records: Mapping[str, Sequence[Served]], releas
     return found
 
 
-def _way(service: str, places: Sequence[Seen], records: Sequence[Served], release: str | None) -> Way:
+def _way(
+    service: str, places: Sequence[Seen], records: Sequence[Served], release: str | None, begun: str | None
+) -> Way:
     serving = tuple(dict.fromkeys(place.status.release for place in places if place.status.release))
     since = max((place.status.since for place in places if place.status.since), default=None)
     stays = Way(service, serving, None, since=since)
@@ -103,6 +114,8 @@ def _way(service: str, places: Sequence[Seen], records: Sequence[Served], releas
         if serving == (release,):
             return _because(stays, f"{service} serves {release} already")
         return _to(stays, release, places, records)
+    if begun is not None:
+        return _to(stays, begun, places, records)  # whoever serves it already is left as it is
     if not serving:
         return _because(stays, f"it is not known which release of {service} serves")
     if len(serving) > 1:
@@ -131,6 +144,23 @@ def _half_way(serving: Sequence[str], places: Sequence[Seen], records: Sequence[
         return records[0].release
     since = {place.status.release: place.status.since or datetime.min.replace(tzinfo=UTC) for place in places}
     return min(serving, key=lambda release: since[release])
+
+
+def unfinished(runs: Sequence[Run], records: Mapping[str, Sequence[Served]]) -> dict[str, str]:
+    """Where the last rollback was taking services, when it was not finished and nothing was released since.
+
+    Args:
+        runs: rollbacks, the newest first.
+        records: of each service the releases that served, newest first.
+    """
+    if not runs or runs[0].result == "done":
+        return {}
+    going = runs[0].facts.get("releases", {})
+    return {
+        service: way["to"]
+        for service, way in going.items()
+        if not records.get(service) or records[service][0].time <= runs[0].started
+    }
 
 
 def _before(records: Sequence[Served]) -> str | None:

@@ -10,6 +10,7 @@ from ops import rollback
 from ops.errors import ConfigurationError, ReleaseMissing
 from ops.platforms import Instance, Release, State, Status
 from ops.record import Release as Served
+from ops.record import Run
 from ops.rollback import Seen
 
 
@@ -124,6 +125,28 @@ def test_releases_that_expect_different_migrations_are_refused():
     places = [seen("3", at(15), *THREE, service="web"), seen("3", at(15), *THREE, service="api")]
     with pytest.raises(ConfigurationError, match="expect different revisions"):
         rollback.migration(rollback.ways(places, records))
+
+
+def run(to: str, result: str | None, day: int = 16) -> Run:
+    began = f"2026-11-{day:02}T10:00:00Z"
+    facts = {"releases": {"web": {"from": "3", "to": to}}}
+    return Run("id", "prod", "me", "1", None, "rollback", {}, None, began, result, facts=facts)
+
+
+@pytest.mark.parametrize("result", [None, "failed", "interrupted"])
+def test_a_rollback_that_was_not_finished_goes_on_to_where_it_was_going(result):
+    records = {"web": [served("3", 15), served("2", 8, migration="m2"), served("1", 1)]}
+    begun = rollback.unfinished([run("2", result)], records)
+    # Its link is at 2 already, one instance is not.
+    (way,) = rollback.ways([seen("2", at(16), *THREE)], records, begun=begun)
+    assert (way.to, way.migration) == ("2", "m2")
+
+
+def test_what_was_released_after_an_unfinished_rollback_counts():
+    records = {"web": [served("4", 17), served("3", 15)]}
+    assert rollback.unfinished([run("2", "failed")], records) == {}
+    assert rollback.unfinished([run("2", "done"), run("2", "failed")], {}) == {}
+    assert rollback.unfinished([], {}) == {}
 
 
 ADDITIVE = {"id": "m2", "impact": "additive", "reasons": [], "has_down": True}

@@ -14,7 +14,7 @@ from pyinfra.api.operation import operation
 from ops import environment_lock, notices, output, record, recorder, roll, rollback, runner
 from ops.confirmation import confirmed
 from ops.errors import ConfigurationError, OpsError, ServiceError
-from ops.operations import databases, maintenance, migrations, places, rollback_plan, services
+from ops.operations import databases, maintenance, migrations, places, revision, rollback_plan, services
 from ops.rollback import Plan, Seen
 from ops.steps import Step, Steps, guarded, on_runner
 
@@ -71,8 +71,11 @@ def planned(
     store = runner.documents()
     names = list(dict.fromkeys(one.service for one in seen))
     records = {name: record.releases(store, here.name, name) for name in names}
-    ways = rollback.ways(seen, records, None if release is None else str(release))
-    made = replace(_with_database(ways, database, backup), at_once=at_once)
+    before = record.runs(store, here.name, 10, "rollback")
+    begun = rollback.unfinished(before, records)
+    ways = rollback.ways(seen, records, None if release is None else str(release), begun)
+    took = next((run.seconds for run in before if run.result == "done"), None)
+    made = replace(_with_database(ways, database, backup), at_once=at_once, took=took)
     _plans[:] = [made]
     output.table(rollback_plan.render(made, here.name))
     if not made.changes:
@@ -89,11 +92,10 @@ def planned(
 def _with_database(ways: list[rollback.Way], asked: str, backup: str | None) -> Plan:
     here = runner.environment()
     going = [way for way in ways if way.to is not None]
-    took = _took()
     if asked not in rollback.STRATEGIES:
         rollback.strategy(asked, "", None)
     if not going:
-        return Plan(tuple(ways), "keep", took=took)
+        return Plan(tuple(ways), "keep")
     expected = rollback.migration(ways)
     words = ", ".join(f"{way.service} {way.to}" for way in going)
     undo: list[dict[str, Any]] | None = [] if here.migrations is None else None
@@ -108,12 +110,7 @@ def _with_database(ways: list[rollback.Way], asked: str, backup: str | None) -> 
             database, loss = "keep", None  # an earlier run has come as far as this
     elif backup is not None:
         raise ConfigurationError(f"backup={backup} is not needed: nothing is restored", "Add --data database=restore")
-    return Plan(tuple(ways), database, expected, None if undo is None else tuple(undo), loss, took)
-
-
-def _took() -> float | None:
-    runs = record.runs(runner.documents(), runner.environment().name, 10, "rollback")
-    return next((one.seconds for one in runs if one.result == "done"), None)
+    return Plan(tuple(ways), database, expected, None if undo is None else tuple(undo), loss)
 
 
 @operation()
@@ -126,8 +123,8 @@ def database_back() -> Steps:
     here = runner.environment()
     if made is None or made.database == "keep":
         return
-    if made.database == "revert" and here.migrations and runner.is_first_of(here.migrations.hosts):
-        yield from _noted("the database", migrations.reverting(made.migration))  # type: ignore[attr-defined]
+    if made.database == "revert" and here.migrations and made.migration and runner.is_first_of(here.migrations.hosts):
+        yield from _noted("the database", migrations.reverting(here, made.migration))
     if made.database == "restore" and runner.is_runner():
         assert made.loss is not None
         yield from _noted("the database", databases.restoring(made.loss))
@@ -163,6 +160,7 @@ def proven() -> Steps:
         if found is not None:
             try:
                 _prove(found, way.to or "")
+                recorder.released(way.service, way.to or "", revision.current())
             except OpsError as error:
                 _failures.append(f"{way.service} on {host.name}: {error.problem}")
                 raise

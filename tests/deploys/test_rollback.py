@@ -205,13 +205,14 @@ def test_what_does_not_hold_ends_with_the_command_to_type_next_and_people_are_to
     story.pyinfra.inventory.write_text(text.replace("drill=", notify, 1).replace("within=15", "within=4"))
     run = story.type("deploys/rollback.py", code=1)
     assert "the rollback failed: web: web_1" in run.stderr
-    assert "then type again: pyinfra -y" in run.stderr, run.stderr
+    assert f"then type again: pyinfra {story.pyinfra.inventory} -y deploys/rollback.py" in run.stderr
     (notice,) = told.told
     assert notice["type"] == "failure"
     assert notice["title"] == "test: the rollback failed"
     (story.web.data / "broken").unlink()
-    story.type("deploys/rollback.py", "--data", f"release={ONE}")
+    story.type("deploys/rollback.py")
     assert story.serving() == [ONE, ONE]
+    assert "there is nothing to roll back" in story.type("deploys/rollback.py").stderr
     assert told.told[1]["title"] == "test was rolled back"
 
 
