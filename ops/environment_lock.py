@@ -76,6 +76,22 @@ def hold() -> None:
             raise
 
 
+def require_free() -> None:
+    """See that nobody else is at work on the environment at hand, without taking its lock.
+
+    Raises:
+        LockHeld: somebody is, or keeps it by hand.
+    """
+    if _ours is not None:
+        return
+    store = runner.documents()
+    held = holder(store, _key())
+    with _explained():
+        if held is not None:
+            raise LockHeld(f"{held['owner']} is at work on {runner.environment().name}: {held['reason']}")
+        _refuse_others(store)
+
+
 def reserve(seconds: float, reason: str) -> None:
     """Keep the environment at hand for oneself, or keep it longer.
 

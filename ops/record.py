@@ -129,9 +129,18 @@ def begin(store: Documents, run: Run, content: Callable[[], bytes]) -> None:
             return
 
 
-def runs(store: Documents, environment: str, limit: int) -> list[Run]:
-    """The newest runs of an environment, newest first; what is no record is left out."""
+def runs(store: Documents, environment: str, limit: int, deploy: str | None = None) -> list[Run]:
+    """The newest runs of an environment, newest first; what is no record is left out.
+
+    Args:
+        store: where they lie.
+        environment: its name.
+        limit: how many at most.
+        deploy: only those of one deploy; None: all.
+    """
     keys = sorted(_keys(store, _runs(environment)), reverse=True)
+    if deploy is not None:
+        keys = [key for key in keys if key.endswith(f"-{deploy}.json")]
     found = _documents(store, keys[:limit])
     return [run for run in map(_run, found) if run is not None]
 

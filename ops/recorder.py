@@ -32,6 +32,7 @@ class Recorder:
         self._failed = False
         self._wrong: set[str] = set()
         self._released: dict[str, dict[str, Release]] = {}
+        self._told: dict[str, str] = {}
         self._start = 0.0
         self._turn = threading.Lock()
         self._writer: Writer | None = None
@@ -117,7 +118,9 @@ class Recorder:
         """An operation is over on all hosts: what it let serve does so, unless it failed somewhere."""
         released = self._released.pop(operation, {})
         if operation not in self._wrong and self._writer is not None:
-            self._writer.releases += released.values()
+            new = {name: one for name, one in released.items() if self._told.get(name) != one.release}
+            self._told |= {name: one.release for name, one in new.items()}
+            self._writer.releases += new.values()
             self._writer.changed()
 
     def finish(self, aborted: bool) -> None:

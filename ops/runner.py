@@ -96,13 +96,17 @@ def request(here: Environment, verb: str, **arguments: Any) -> str:
     }
     if verb in ("list", "prune"):
         asked["retention"] = here.retention.model_dump()
-    if verb == "dump":
+    if verb in ("dump", "loss", "beside", "swap"):
         here.database.parameters()  # refuses a malformed or pooled URL before anything is sent anywhere
         asked["database"] = revealed(here.database)
-    if verb == "migrate":
+    if verb == "dump":
+        asked["migrations"] = here.migrations and revealed(here.migrations.model_copy(update={"job": None}))
+    if verb in ("migrate", "revert"):
         here.database.parameters()
         asked.update(database=revealed(here.database), migrations=revealed(_with_token(here.migrations)))
-    if verb in ("drill", "migrate"):
+    if verb == "beside":
+        asked["jobs"] = here.drill.jobs
+    if verb in ("drill", "migrate", "revert"):
         here.drill_server().parameters()
         asked.update(server=revealed(here.drill_server()), jobs=here.drill.jobs)
     return json.dumps(asked)

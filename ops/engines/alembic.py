@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from ops.engines import alembic_program, tool
-from ops.engines.base import Applied, Engine, Migration, Statement, Status, Target
+from ops.engines.base import Applied, Engine, Migration, Statement, Status, Target, not_applied
 from ops.environment import Postgres
 from ops.errors import EngineMissing, MigrationFailed, ToolError
 from ops.migrations import Alembic
@@ -41,26 +41,48 @@ class AlembicEngine(Engine):
 
     def status(self, connection: psycopg.Connection) -> Status:
         """See ``Engine``. What is applied is read by us; the application's program only reads its own files."""
-        current: list[str] = []
-        if self.has_account(connection):
-            query = sql.SQL("SELECT version_num FROM {}").format(self.account)
-            current = [str(revision) for (revision,) in connection.execute(query)]
-        nowhere = Target(Postgres(host="127.0.0.1", port=1, database="nowhere"), "nowhere")
+        current = self._current(connection)
         pending: list[Migration] = []
         unknown: tuple[str, ...] = ()
-        for event in self._ask(nowhere, {"verb": "status", "current": current}):
-            if "error" in event:
-                raise ToolError(f"Alembic cannot read its migrations: {event['error']}", "Try: alembic history")
+        for event in self._read({"verb": "status", "current": current}):
             if "unknown" in event:
                 unknown = tuple(event["unknown"])
             if "pending" in event:
-                name = f"{event['pending']} {event['name']}".strip()
-                file = Path(event["file"])
-                pending.append(
-                    Migration(event["pending"], name, str(file), event["sql"], 1, bool(event["down"]),
-                              bool(event["transactional"]), tool.digest(file))
-                )  # fmt: skip
+                pending.append(_migration(event["pending"], event))
         return Status(", ".join(sorted(current)) or None, tuple(pending), (), unknown)
+
+    def current(self, connection: psycopg.Connection) -> str | None:
+        """See ``Engine``."""
+        return ", ".join(sorted(self._current(connection))) or None
+
+    def applied(self, connection: psycopg.Connection) -> tuple[Migration, ...]:
+        """See ``Engine``. Alembic writes down only the last; what that rests on is known by the code alone."""
+        return self.since(connection, None)
+
+    def since(self, connection: psycopg.Connection, to: str | None) -> tuple[Migration, ...]:
+        """See ``Engine``. Where branches meet it is what ``to`` does not rest on; ``to`` may be several."""
+        asked = {"verb": "since", "current": self._current(connection), "to": to.split(", ") if to else []}
+        found = []
+        for event in self._read(asked):
+            if event.get("lacks"):
+                raise not_applied(", ".join(event["lacks"]), event["has"])
+            if "applied" in event:
+                found.append(_migration(event["applied"], event))
+        return tuple(found)
+
+    def _current(self, connection: psycopg.Connection) -> list[str]:
+        if not self.has_account(connection):
+            return []
+        query = sql.SQL("SELECT version_num FROM {}").format(self.account)
+        return [str(revision) for (revision,) in connection.execute(query)]
+
+    def _read(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        """What our program tells of the application's own files."""
+        events = self._ask(Target(Postgres(host="127.0.0.1", port=1, database="nowhere"), "nowhere"), request)
+        for event in events:
+            if "error" in event:
+                raise ToolError(f"Alembic cannot read its migrations: {event['error']}", "Try: alembic history")
+        return events
 
     def up(self, target: Target, pending: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:
         """See ``Engine``."""
@@ -155,3 +177,20 @@ class AlembicEngine(Engine):
         if ran.code:
             raise ToolError(f"Alembic ended with exit code {ran.code}: {ran.said}", f"Look at {configuration}")
         return events
+
+
+def _migration(id: str, told: dict[str, Any]) -> Migration:
+    """As our program tells of it; a revision that the code does not have is told by its id alone."""
+    if "file" not in told:
+        return Migration(id, id, "")
+    file = Path(told["file"])
+    return Migration(
+        id=id,
+        name=f"{id} {told['name']}".strip(),
+        file=str(file),
+        sql=told["sql"],
+        has_down=bool(told["down"]),
+        transactional=bool(told["transactional"]),
+        digest=tool.digest(file),
+        way_back=told["way_back"],
+    )

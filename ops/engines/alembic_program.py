@@ -40,8 +40,8 @@ def main():
     configuration.set_main_option("sqlalchemy.url", nowhere)
     _redirect(request)
     try:
-        if request["verb"] == "status":
-            _status(configuration, request["current"], tell)
+        if request["verb"] in _READING:
+            _READING[request["verb"]](configuration, request, tell)
         else:
             _measure(event, Engine, tell)
             _apply(configuration, request, tell)
@@ -58,25 +58,9 @@ def _driver():
 
 
 _WHERE = (
-    "host",
-    "hostaddr",
-    "port",
-    "dbname",
-    "database",
-    "user",
-    "password",
-    "service",
-    "passfile",
-    "dsn",
-    "conninfo",
-    "sslmode",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "ssl",
-    "ssl_context",
-    "direct_tls",
-)
+    "host", "hostaddr", "port", "dbname", "database", "user", "password", "service", "passfile", "dsn", "conninfo",
+    "sslmode", "sslrootcert", "sslcert", "sslkey", "ssl", "ssl_context", "direct_tls",
+)  # fmt: skip
 """What a driver is told of where to connect: all of it is replaced, the rest stays as the application wrote it."""
 
 
@@ -88,7 +72,7 @@ def _redirect(request):
     asked = set()
 
     def where(arguments, keywords):
-        if request["verb"] == "status":
+        if request["verb"] in _READING:
             raise RuntimeError("the migrations connect to a database while they are only read")
         asked.add(_database(arguments, keywords))
         if len(asked - {None}) > 1:
@@ -145,10 +129,10 @@ def _password():
     return re.split(r"(?<!\\):", line, maxsplit=4)[4].replace("\\:", ":").replace("\\\\", "\\") or None
 
 
-def _status(configuration, current, tell):
-    from alembic import command
+def _status(configuration, request, tell):
     from alembic.script import ScriptDirectory
 
+    current = request["current"]
     scripts = ScriptDirectory.from_config(configuration)
     known = {script.revision: script for script in scripts.walk_revisions()}
     unknown = [revision for revision in current if revision not in known]
@@ -160,25 +144,65 @@ def _status(configuration, current, tell):
     pending = [script for script in pending if script.revision not in _applied(scripts, current)]
     branched = len(scripts.get_heads()) > 1 or any(isinstance(script.down_revision, tuple) for script in pending)
     for script in pending:
-        before = script.down_revision
-        before = before[0] if isinstance(before, (tuple, list)) else before
-        sql = io.StringIO()
-        configuration.output_buffer = sql
-        why = ""
-        try:
-            command.upgrade(configuration, f"{before or 'base'}:{script.revision}", sql=True)
-        except BaseException as error:
-            why = _said(error)
-        tell(
-            pending=script.revision,
-            name=script.doc or "",
-            file=script.path,
-            sql="" if why else sql.getvalue(),
-            transactional=not why and sql.getvalue().count("COMMIT;") <= 1,
-            why=why,
-            # What "one back" means is not clear where branches meet.
-            down=not branched and _does_something(getattr(script.module, "downgrade", None)),
-        )
+        told = _told(configuration, script)
+        # What "one back" means is not clear where branches meet.
+        tell(pending=script.revision, **{**told, "down": told["down"] and not branched})
+
+
+def _since(configuration, request, tell):
+    """What is applied and not among what ``to`` rests on, oldest first."""
+    from alembic.script import ScriptDirectory
+
+    current, to = request["current"], request["to"]
+    scripts = ScriptDirectory.from_config(configuration)
+    known = {script.revision for script in scripts.walk_revisions()}
+    unknown = [revision for revision in current if revision not in known]
+    there = tuple(set(current) & known)
+    order = list(scripts.iterate_revisions(there, "base"))[::-1] if there else []
+    ids = [script.revision for script in order]
+    # What an unknown one rests on is not known, so that it may be anything.
+    may = {*ids, *unknown, *(known if unknown else ())}
+    tell(has=[*ids, *unknown], lacks=[one for one in to if one not in may])
+    kept = _applied(scripts, [one for one in to if one in known])
+    for script in order:
+        if script.revision not in kept:
+            told = _told(configuration, script)
+            met = len(current) > 1 or isinstance(script.down_revision, tuple) or script.dependencies
+            back = bool(told["way_back"]) and told["way_back"].count("COMMIT;") <= 1
+            tell(applied=script.revision, **{**told, "down": told["down"] and not met, "transactional": back})
+    for revision in unknown:
+        if revision not in to:
+            tell(applied=revision)
+
+
+_READING = {"status": _status, "since": _since}
+
+
+def _told(configuration, script):
+    """All that is to be known of a revision."""
+    from alembic import command
+
+    before = script.down_revision
+    before = before[0] if isinstance(before, (tuple, list)) else before
+    sql = _offline(configuration, command.upgrade, f"{before or 'base'}:{script.revision}")
+    return {
+        "name": script.doc or "",
+        "file": script.path,
+        "sql": sql,
+        "way_back": _offline(configuration, command.downgrade, f"{script.revision}:{before or 'base'}"),
+        "transactional": bool(sql) and sql.count("COMMIT;") <= 1,
+        "down": _does_something(getattr(script.module, "downgrade", None)),
+    }
+
+
+def _offline(configuration, run, span):
+    """The SQL of a command; empty when it cannot be made without a database."""
+    sql = configuration.output_buffer = io.StringIO()
+    try:
+        run(configuration, span, sql=True)
+    except BaseException:
+        return ""
+    return sql.getvalue()
 
 
 def _applied(scripts, current):

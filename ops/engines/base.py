@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from ops.environment import Postgres
-from ops.errors import MigrationFailed
+from ops.errors import MigrationFailed, MigrationRefused
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Migration:
         has_down: whether it has a way back.
         transactional: whether all of it is undone when it fails.
         digest: of the file, to see that what is applied is what was rehearsed.
+        way_back: what undoes it; empty when there is nothing, or only the engine knows.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Migration:
     has_down: bool = False
     transactional: bool = True
     digest: str = ""
+    way_back: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,12 +142,21 @@ def one_by_one(migrations: tuple[Migration, ...], undo: Callable[[Migration], Ap
     return whole
 
 
+def not_applied(to: str, applied: list[str]) -> MigrationRefused:
+    """Nobody goes back to where the database never was; ``applied``: the ids of what it has, oldest first."""
+    last = ", ".join(reversed(applied[-5:])) or "none"
+    return MigrationRefused(f"the database has not applied {to}", f"What it applied last: {last}")
+
+
 class Engine(ABC):
     """The tool that applies an application's migrations.
 
     Args:
         table: where it keeps account of what it applied.
     """
+
+    applies_all = False
+    """Whether ``up`` applies whatever is pending, and not only what it is given."""
 
     def __init__(self, table: str) -> None:
         self.table = table
@@ -161,6 +172,46 @@ class Engine(ABC):
             EngineMissing: the tool or the directory is not there.
             ToolError: the tool failed.
         """
+
+    @abstractmethod
+    def current(self, connection: psycopg.Connection) -> str | None:
+        """The migration that was applied last, by what stands in the database alone: the code need not be here.
+
+        Args:
+            connection: ours, as for ``status``.
+        """
+
+    @abstractmethod
+    def applied(self, connection: psycopg.Connection) -> tuple[Migration, ...]:
+        """What the database has applied, oldest first: the engine's own way back undoes the last of them.
+
+        One that the code does not have is there by its id alone. ``transactional`` is told of the way back.
+
+        Args:
+            connection: ours, as for ``status``.
+
+        Raises:
+            EngineMissing: the tool or the directory is not there.
+            ToolError: the tool failed.
+        """
+
+    def since(self, connection: psycopg.Connection, to: str | None) -> tuple[Migration, ...]:
+        """What the database has applied after a migration, oldest first.
+
+        Args:
+            connection: ours, as for ``status``.
+            to: the migration, as ``Status.current`` told it then; None: since there were none.
+
+        Raises:
+            MigrationRefused: the database has not applied it.
+        """
+        applied = self.applied(connection)
+        ids = [migration.id for migration in applied]
+        if to is None:
+            return applied
+        if to not in ids:
+            raise not_applied(to, ids)
+        return applied[ids.index(to) + 1 :]
 
     @abstractmethod
     def up(self, target: Target, pending: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:

@@ -65,6 +65,18 @@ class CloudRunJobEngine(Engine):
         """See ``Engine``."""
         return self._engine.status(connection)
 
+    def current(self, connection: psycopg.Connection) -> str | None:
+        """See ``Engine``."""
+        return self._engine.current(connection)
+
+    def applied(self, connection: psycopg.Connection) -> tuple[Migration, ...]:
+        """See ``Engine``."""
+        return self._engine.applied(connection)
+
+    def since(self, connection: psycopg.Connection, to: str | None) -> tuple[Migration, ...]:
+        """See ``Engine``."""
+        return self._engine.since(connection, to)
+
     def undone(self, id: str) -> str:
         """See ``Engine``."""
         return self._engine.undone(id)

@@ -24,6 +24,8 @@ class CommandEngine(Engine):
         description: of it.
     """
 
+    applies_all = True
+
     def __init__(self, description: Command) -> None:
         super().__init__(description.table)
         self._description = description
@@ -38,6 +40,17 @@ class CommandEngine(Engine):
             pending=tuple(self._migration(path) for id, path in files.items() if id not in applied),
             unknown=tuple(id for id in applied if id not in files),
         )
+
+    def current(self, connection: psycopg.Connection) -> str | None:
+        """See ``Engine``."""
+        return next(reversed(self._applied(connection)), None)
+
+    def applied(self, connection: psycopg.Connection) -> tuple[Migration, ...]:
+        """See ``Engine``."""
+        directory = tool.directory(self._description.directory)
+        files = {path.stem: path for path in directory.glob(self._description.files)}
+        return tuple(self._migration(files[id]) if id in files else Migration(id, id, "")
+                     for id in self._applied(connection))  # fmt: skip
 
     def _applied(self, connection: psycopg.Connection) -> list[str]:
         if not self.has_account(connection):

@@ -38,10 +38,7 @@ class DbmateEngine(Engine):
     def status(self, connection: psycopg.Connection) -> Status:
         """See ``Engine``. dbmate keeps no trace of one that failed."""
         migrations = {migration.id: migration for migration in self._migrations()}
-        applied: list[str] = []
-        if self.has_account(connection):
-            query = sql.SQL("SELECT version FROM {} ORDER BY version").format(self.account)
-            applied = [str(version) for (version,) in connection.execute(query)]
+        applied = self._applied(connection)
         pending = [migration for id, migration in migrations.items() if id not in applied]
         if applied and any(migration.id < applied[-1] for migration in pending):
             # Its rollback undoes the highest version, which would be another one.
@@ -52,9 +49,24 @@ class DbmateEngine(Engine):
             unknown=tuple(id for id in applied if id not in migrations),
         )
 
-    def _migrations(self) -> list[Migration]:
+    def current(self, connection: psycopg.Connection) -> str | None:
+        """See ``Engine``."""
+        return next(reversed(self._applied(connection)), None)
+
+    def applied(self, connection: psycopg.Connection) -> tuple[Migration, ...]:
+        """See ``Engine``. dbmate does not write down when; what it undoes is the highest version."""
+        migrations = {migration.id: migration for migration in self._migrations("down")}
+        return tuple(migrations.get(id) or Migration(id, id, "") for id in self._applied(connection))
+
+    def _applied(self, connection: psycopg.Connection) -> list[str]:
+        if not self.has_account(connection):
+            return []
+        query = sql.SQL("SELECT version FROM {} ORDER BY version").format(self.account)
+        return [str(version) for (version,) in connection.execute(query)]
+
+    def _migrations(self, way: str = "up") -> list[Migration]:
         paths = sorted(tool.directory(self._description.directory).glob("*.sql"))
-        return [_migration(path) for path in paths if re.match(r"\d+", path.name)]
+        return [_migration(path, way) for path in paths if re.match(r"\d+", path.name)]
 
     def up(self, target: Target, pending: tuple[Migration, ...], say: Callable[[str], None]) -> Applied:
         """See ``Engine``."""
@@ -107,7 +119,8 @@ class DbmateEngine(Engine):
         return applied
 
 
-def _migration(path: Path) -> Migration:
+def _migration(path: Path, way: str) -> Migration:
+    """One file; ``way`` is the section, up or down, of which it is told whether it is a transaction."""
     text = tool.text(path)
     parts = {found[1]: found for found in _SECTION.finditer(text)}
     up, down = parts.get("up"), parts.get("down")
@@ -124,8 +137,9 @@ def _migration(path: Path) -> Migration:
         sql=body.lstrip("\n"),
         line=text[: up.end()].count("\n") + 2,
         has_down=bool(re.sub(r"--.*", "", undo).strip()),
-        transactional="transaction:false" not in up[2],
+        transactional=way in parts and "transaction:false" not in parts[way][2],
         digest=tool.digest(path),
+        way_back=undo,
     )
 
 

@@ -67,6 +67,19 @@ class PrismaEngine(Engine):
             changed=tuple(name for name in finished if name in files and recorded[name][0] != tool.digest(files[name])),
         )
 
+    def current(self, connection: psycopg.Connection) -> str | None:
+        """See ``Engine``."""
+        recorded = self._recorded(connection).items()
+        return next((name for name, (_, done, undone, *_) in reversed(recorded) if done and not undone), None)
+
+    def applied(self, connection: psycopg.Connection) -> tuple[Migration, ...]:
+        """See ``Engine``. None has a way back."""
+        files = self._files()
+        recorded = self._recorded(connection)
+        finished = [name for name, (_, done, undone, *_) in recorded.items() if done and not undone]
+        finished.sort(key=lambda name: -recorded[name][4])  # how long ago it was begun
+        return tuple(_migration(files[name]) if name in files else Migration(name, name, "") for name in finished)
+
     def _files(self) -> dict[str, Path]:
         directory = tool.directory(str(tool.directory(str(self._directory)) / self._description.migrations))
         return {path.parent.name: path for path in sorted(directory.glob("*/migration.sql"))}

@@ -41,10 +41,7 @@ class SqlEngine(Engine):
     def status(self, connection: psycopg.Connection) -> Status:
         """See ``Engine``."""
         files = self._files()
-        recorded: list[tuple[str, str, bool]] = []
-        if self.has_account(connection):
-            query = sql.SQL("SELECT id, checksum, finished IS NOT NULL FROM {} ORDER BY began, id")
-            recorded = connection.execute(query.format(self.account)).fetchall()
+        recorded = self._recorded(connection)
         finished = {id: checksum for id, checksum, done in recorded if done}
         return Status(
             current=next(reversed(finished), None),
@@ -55,6 +52,25 @@ class SqlEngine(Engine):
                 id for id, checksum in finished.items() if id in files and tool.digest(files[id]) != checksum
             ),
         )
+
+    def current(self, connection: psycopg.Connection) -> str | None:
+        """See ``Engine``."""
+        return next((id for id, _, done in reversed(self._recorded(connection)) if done), None)
+
+    def applied(self, connection: psycopg.Connection) -> tuple[Migration, ...]:
+        """See ``Engine``."""
+        files = self._files()
+        return tuple(
+            _migration(files[id], back=True) if id in files else Migration(id, id, "")
+            for id, _, done in self._recorded(connection)
+            if done
+        )
+
+    def _recorded(self, connection: psycopg.Connection) -> list[tuple[str, str, bool]]:
+        if not self.has_account(connection):
+            return []
+        query = sql.SQL("SELECT id, checksum, finished IS NOT NULL FROM {} ORDER BY began, id")
+        return connection.execute(query.format(self.account)).fetchall()
 
     def undone(self, id: str) -> str:
         """See ``Engine``."""
@@ -180,19 +196,21 @@ def _without_bodies(text: str) -> str:
     return re.sub(r"(\$\w*\$).*?\1", lambda body: re.sub(r"[^\n]", " ", body[0]), text, flags=re.DOTALL)
 
 
-def _migration(path: Path) -> Migration:
+def _migration(path: Path, back: bool = False) -> Migration:
+    """One file; ``back``: it is told of its way back whether it is a transaction."""
     text = _read(path)
-    way_back = path.with_suffix(".down.sql")
-    if way_back.is_file():
-        _read(way_back)
+    file = path.with_suffix(".down.sql")
+    has_down = file.is_file()
+    way_back = _read(file) if has_down else ""
     return Migration(
         id=path.stem,
         name=path.stem,
         file=str(path),
         sql=text,
-        has_down=way_back.is_file(),
-        transactional=not _OUTSIDE.search(text),
-        digest=tool.digest(path),
+        has_down=has_down,
+        transactional=not _OUTSIDE.search(way_back if back else text),
+        digest=tool.digest(path) + (tool.digest(file) if has_down else ""),
+        way_back=way_back,
     )
 
 

@@ -10,7 +10,7 @@ from pyinfra.api.operation import operation
 
 from ops import environment_lock, host_lock, output, recorder, roll, runner
 from ops.errors import ConfigurationError, ReleaseMissing, ServiceError, ServiceUnhealthy
-from ops.operations import board, places
+from ops.operations import board, places, revision
 from ops.operations.places import Place
 from ops.platforms import State, Status
 from ops.steps import Step, Steps, guarded, plan
@@ -122,7 +122,7 @@ def restart(service: str, batch: int | str = 1) -> Steps:
 
         services.restart(name="Restart the service", service="api", batch=2)
     """
-    at_once = _at_once(batch)
+    at_once = hosts_at_once(batch)
     with _queued(service):
         found = places.mine(service)
         if found is None:
@@ -135,7 +135,7 @@ def restart(service: str, batch: int | str = 1) -> Steps:
         def do() -> None:
             _restarted(found)
             if status.release:
-                recorder.released(service, status.release)
+                recorder.released(service, status.release, revision.current())
 
         with _alone(found):
             yield _in_turn(words, found, status, at_once, do)
@@ -223,7 +223,17 @@ def activate(service: str, release: str | int, batch: int | str = 1) -> Steps:
     + release: the platform's own name for it
     + batch: on how many hosts at once
     """
-    release, at_once = _release(release), _at_once(batch)
+    yield from activating(service, _release(release), hosts_at_once(batch))
+
+
+def activating(service: str, release: str, at_once: int) -> Steps:
+    """The steps of ``activate``, for an operation that finds out the release by itself.
+
+    Args:
+        service: its name.
+        release: the platform's own name for it.
+        at_once: on how many hosts.
+    """
     with _queued(service):
         found = places.mine(service)
         if found is None:
@@ -247,7 +257,7 @@ def activate(service: str, release: str | int, batch: int | str = 1) -> Steps:
             recorder.know(releases={service: {"from": status.release, "to": release}})
             if not platform.activate(release) or platform.rolls:
                 _restarted(found)
-            recorder.released(service, release)
+            recorder.released(service, release, revision.current())
 
         with _alone(found):
             yield _in_turn(words, found, status, at_once, do)
@@ -268,7 +278,12 @@ def _release(release: str | int) -> str:
     return str(release)
 
 
-def _at_once(batch: int | str) -> int:
+def hosts_at_once(batch: int | str) -> int:
+    """The number that ``--data batch=…`` says.
+
+    Raises:
+        ConfigurationError: it says none.
+    """
     try:
         at_once = int(batch)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The real database: what was rehearsed is applied to it, and it is proved that it became what the rehearsal made."""
+"""The real database: what was rehearsed is done to it, and it is proved that it became what the rehearsal made."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ops.worker.connection import ENGINE, connect
 from ops.worker.fingerprint import differences, fingerprint
 from ops.worker.progress import say
 from ops.worker.rehearsal import Rehearsal
+from ops.worker.way import Way
 
 _NO_LOCK = "55P03"
 """lock_not_available: the only failure after which it is tried again."""
@@ -31,16 +32,18 @@ _END = """
 
 
 class Application:
-    """One application of migrations.
+    """One application of migrations, or of their ways back.
 
     Args:
         engine: applies them.
         description: says how carefully.
         database: the real one.
+        way: up or down.
     """
 
-    def __init__(self, engine: Engine, description: Migrations, database: Postgres) -> None:
+    def __init__(self, engine: Engine, description: Migrations, database: Postgres, way: Way) -> None:
         self._engine = engine
+        self._way = way
         self._description = description
         self._database = database
         self._target = Target(database, database.name(), description.lock_timeout, description.statement_timeout)
@@ -48,15 +51,15 @@ class Application:
         self._invalid: set[str] = set()
         self._done: list[str] = []
 
-    def apply(self, rehearsed: Status, rehearsal: Rehearsal) -> list[str]:
-        """Apply the very migrations that were rehearsed, to the very schema; the ids of those applied.
+    def apply(self, rehearsed: tuple[Migration, ...], rehearsal: Rehearsal) -> list[str]:
+        """Do what was rehearsed, with the very migrations, to the very schema; the ids of those it was done with.
 
         Raises:
             MigrationRefused: something changed meanwhile; nothing was begun.
             MigrationError: they were begun and not finished, or made another schema; says what is so now.
         """
-        pending = rehearsed.pending
-        self._require(pending)
+        left = rehearsed
+        self._require(left)
         self._before, self._invalid = self._schema(), self._invalid_indexes()
         own = self._engine.without_account
         if drift := differences(own(rehearsal.before), own(self._before), "the copy that was rehearsed on"):
@@ -65,34 +68,34 @@ class Application:
             )
         for attempt in range(1, self._description.tries + 1):
             with Blockers(self._database) as blockers:
-                applied = self._up(pending)
+                applied = self._go(left)
             self._done += applied.migrations
             error = applied.error
             if error is None:
                 break
             waited = error.sqlstate == _NO_LOCK or "lock timeout" in error.said
             # Outside of a transaction it is half done, and must not be begun again.
-            whole = all(one.transactional for one in pending if one.id == error.migration)
+            whole = all(one.transactional for one in left if one.id == error.migration)
             if not waited or not whole or attempt == self._description.tries:
-                raise self._half_way(error, pending, whole, blockers.seen if waited else "")
+                raise self._half_way(error, left, whole, blockers.seen if waited else "")
             pause = min(2.0**attempt, 30)
             by = blockers.seen or "the blocker is gone"
             say(f"no lock within {self._target.lock_timeout:g} s ({by}); again in {pause:g} s")
             time.sleep(pause)
-            pending = tuple(one for one in pending if one.id not in self._done)
-            self._require(pending)
+            left = tuple(one for one in left if one.id not in self._done)
+            self._require(left)
         self._prove(rehearsal)
         return self._done
 
-    def _up(self, pending: tuple[Migration, ...]) -> Applied:
+    def _go(self, left: tuple[Migration, ...]) -> Applied:
         """Whatever ends it, nothing of it goes on in the server."""
         applied = Applied()
         try:
-            applied = self._engine.up(self._target, pending, lambda name: say(f"applying {name}"))
+            applied = self._way.go(self._engine, self._target, left, lambda name: say(f"{self._way.doing} {name}"))
         except KeyboardInterrupt:
-            applied.error = MigrationFailed.of(pending[0].id, "it was interrupted")
+            applied.error = MigrationFailed.of(self._way.first(left).id, "it was interrupted")
         except OpsError as error:
-            applied.error = MigrationFailed.of(pending[0].id, str(error))
+            applied.error = MigrationFailed.of(self._way.first(left).id, str(error))
         if applied.error:
             self._end()
         return applied
@@ -104,9 +107,11 @@ class Application:
                     return
                 time.sleep(0.1)
 
-    def _status(self) -> Status:
+    def _state(self) -> tuple[Status, tuple[Migration, ...]]:
+        """The status, and what is left to do."""
         with closing(connect(self._database)) as connection:
-            return self._engine.status(connection)
+            status = self._engine.status(connection)
+            return status, self._way.left(self._engine, connection, status)
 
     def _schema(self) -> dict[str, str]:
         with closing(connect(self._database)) as connection:
@@ -117,63 +122,57 @@ class Application:
         with closing(connect(self._database)) as connection:
             return {str(name) for (name,) in connection.execute(_INVALID)}
 
-    def _require(self, pending: tuple[Migration, ...]) -> None:
-        """What is pending must be what was rehearsed, file by file."""
-        now = self._status()
-        if now.failed or [(one.id, one.digest) for one in now.pending] != [(one.id, one.digest) for one in pending]:
-            raise MigrationRefused(
-                f"the pending migrations changed since they were rehearsed{self._so_far()}", "Run this again"
-            )
-
-    def _so_far(self) -> str:
-        return f"; applied until then: {', '.join(self._done)}" if self._done else ""
+    def _require(self, rehearsed: tuple[Migration, ...]) -> None:
+        """What is left must be what was rehearsed, file by file."""
+        status, left = self._state()
+        if status.failed or [(one.id, one.digest) for one in left] != [(one.id, one.digest) for one in rehearsed]:
+            so_far = f"; {self._way.done} until then: {', '.join(self._done)}" if self._done else ""
+            raise MigrationRefused(f"{self._way.these} changed since they were rehearsed{so_far}", "Run this again")
 
     def _half_way(
-        self, error: MigrationFailed, pending: tuple[Migration, ...], whole: bool, blocked: str
+        self, error: MigrationFailed, tried: tuple[Migration, ...], whole: bool, blocked: str
     ) -> MigrationError:
         """What is so now, and what to type next."""
         said = f"{error.problem}{f'. It was blocked by {blocked}' if blocked else ''}. "
+        way, mend = self._way, f"Mend {self._way.mended.format(error.migration)}"
         try:
-            status, now, broken = self._status(), self._schema(), sorted(self._invalid_indexes() - self._invalid)
+            (status, left), now = self._state(), self._schema()
+            broken = sorted(self._invalid_indexes() - self._invalid)
         except OpsError as unknown:
             return MigrationError(
                 f"{said}What is so now is not known: {unknown.problem}", "Look at the database, then run this again"
             )
-        self._done += [one.id for one in pending if one.id not in self._done and self._is_applied(one, status)]
-        rest = [one.id for one in pending if one.id not in self._done]
+        open_still = [one.id for one in left] + list(status.failed)
+        rest = [one.id for one in tried if one.id in open_still]
+        self._done += [one.id for one in tried if one.id not in [*self._done, *rest]]
         own = self._engine.without_account
         told = self._engine.undone(error.migration) if error.migration in status.failed else ""
         then = f"then type {told} and run this again" if told else "then run this again"
         if broken:
             drops = " ".join(f"DROP INDEX CONCURRENTLY {name};" for name in broken)
             said += f"It left an invalid index: {', '.join(broken)}"
-            return MigrationError(said, f"Type in psql: {drops} Mend the migration, {then}")
+            return MigrationError(said, f"Type in psql: {drops} {mend}, {then}")
         if self._done:
-            said += f"Applied: {', '.join(self._done)}. Not applied: {', '.join(rest) or 'none'}"
-            return MigrationError(said, f"What was applied stays. Mend {error.migration}, {then}")
+            said += f"{way.done.capitalize()}: {', '.join(self._done)}. Not {way.done}: {', '.join(rest) or 'none'}"
+            return MigrationError(said, f"What was {way.done} stays. {mend}, {then}")
         if own(now) != own(self._before):
-            said += f"{error.migration} is half done"
-            return MigrationError(said, f"Undo by hand what it left, {then}")
+            said += f"{error.migration} is {way.half}"
+            return MigrationError(said, f"{way.remains}, {then}")
         if not whole:
             said += "The schema is as before, but rows may have been changed: it is no transaction"
             return MigrationError(said, f"Look at what it did, undo that by hand, {then}")
         said += "The real database has the schema that it had before"
-        return MigrationError(said, f"{'End what blocks it' if blocked else 'Mend the migration'}, {then}")
-
-    def _is_applied(self, migration: Migration, status: Status) -> bool:
-        return migration.id not in status.failed and migration.id not in [one.id for one in status.pending]
+        return MigrationError(said, f"{'End what blocks it' if blocked else mend}, {then}")
 
     def _prove(self, rehearsal: Rehearsal) -> None:
-        left = self._status()
-        done = ", ".join(self._done)
-        if left.pending or left.failed:
-            raise MigrationError(
-                f"{done} was applied, and {(left.failed or (left.pending[0].id,))[0]} is not finished",
-                "Look at the engine's own status",
-            )
+        status, left = self._state()
+        done = f"{', '.join(self._done)} was {self._way.done}"
+        if left or status.failed:
+            rest = status.failed[0] if status.failed else self._way.first(left).id
+            raise MigrationError(f"{done}, and {rest} is not finished", "Look at the engine's own status")
         if drift := differences(rehearsal.after, self._schema(), "the schema that was rehearsed"):
             raise MigrationError(
-                f"{done} was applied, but made another schema than in the rehearsal: {'; '.join(drift[:5])}",
+                f"{done}, but the schema is another than in the rehearsal: {'; '.join(drift[:5])}",
                 "Somebody else may have changed it meanwhile: look at these objects",
             )
-        say(f"applied {done}; the schema is the one that was rehearsed")
+        say(f"{done}; the schema is the one that was rehearsed")

@@ -45,6 +45,19 @@ class Finding:
 
 # The environment sets both for every statement that is applied.
 _OURS = ("require-lock-timeout", "require-statement-timeout")
+# Those about clients that go on as they were. Not ban-drop-not-null: no statement of old code fails by that.
+_FOR_OLD_CODE = (
+    "adding-not-nullable-field", "adding-required-field", "ban-add-composite-attribute", "ban-add-enum-value",
+    "ban-alter-extension", "ban-alter-function-options", "ban-alter-generated-expression", "ban-alter-identity",
+    "ban-alter-policy-condition", "ban-alter-policy-roles", "ban-alter-role-options", "ban-alter-database-options",
+    "ban-alter-row-level-security", "ban-alter-sequence-values", "ban-alter-system-options", "ban-alter-view-options",
+    "ban-create-policy", "ban-detach-inheritance", "ban-disable-trigger", "ban-drop-column", "ban-drop-constraint",
+    "ban-drop-database", "ban-drop-domain", "ban-drop-extension", "ban-drop-function", "ban-drop-generated-expression",
+    "ban-drop-index", "ban-drop-policy", "ban-drop-schema", "ban-drop-sequence", "ban-drop-table", "ban-drop-type",
+    "ban-drop-view", "ban-new-write-restriction", "ban-replace-view-function", "ban-replica-identity", "ban-revoke",
+    "ban-set-default", "ban-set-schema", "ban-truncate-cascade", "changing-column-type", "renaming-column",
+    "renaming-object", "renaming-table",
+)  # fmt: skip
 
 
 def lint(pending: Sequence[Migration], description: Migrations, major: int) -> list[Finding]:
@@ -61,23 +74,30 @@ def lint(pending: Sequence[Migration], description: Migrations, major: int) -> l
     return [finding for migration in pending if migration.sql for finding in _of(migration, description, major)]
 
 
+def objections(statements: Sequence[str], major: int) -> dict[int, str]:
+    """What squawk says against statements on behalf of old code, by their place in the list.
+
+    Args:
+        statements: each a whole one.
+        major: version of the server.
+
+    Raises:
+        ToolError: squawk is not installed, or cannot read them.
+    """
+    if not statements:
+        return {}
+    lines: list[int] = []
+    for place, statement in enumerate(statements):
+        lines += [place] * (statement.count("\n") + 2)  # the semicolon has a line of its own
+    said = _asked("\n;\n".join([*statements, ""]), [f"--include={','.join(_FOR_OLD_CODE)}"], major, "statements")
+    return {lines[one["line"]]: one["message"] for one in said if one["rule_name"] in _FOR_OLD_CODE}
+
+
 def _of(migration: Migration, description: Migrations, major: int) -> list[Finding]:
-    command = [
-        str(_squawk()), "--reporter=json", f"--pg-version={major}.0", "--no-error-on-unmatched-pattern",
+    options = [
         f"--exclude={','.join((*_OURS, *description.lint_off))}",
         *(["--assume-in-transaction"] if migration.transactional and "BEGIN;" not in migration.sql else []),
-    ]  # fmt: skip
-    # What it reads from standard input has one statement begin where the last one ended.
-    ran = subprocess.run(command, input=migration.sql, capture_output=True, text=True, timeout=120)
-    try:
-        found = json.loads(ran.stdout or "[]")
-    except ValueError:
-        found = None
-    if found is None or ran.returncode not in (0, 1):
-        said = next((line for line in ran.stderr.splitlines() if line.strip()), f"exit code {ran.returncode}")
-        raise ToolError(
-            f"squawk cannot read the migration {migration.id}: {said}", "Look at lint_off= in the inventory"
-        )
+    ]
     return [
         Finding(
             migration.id,
@@ -88,8 +108,24 @@ def _of(migration: Migration, description: Migrations, major: int) -> list[Findi
             " ".join((one["help"] or "").split()),
             one["rule_name"] in description.lint_fails,
         )
-        for one in found
+        for one in _asked(migration.sql, options, major, f"the migration {migration.id}")
     ]
+
+
+def _asked(sql: str, options: list[str], major: int, what: str) -> list[dict[str, Any]]:
+    command = [
+        str(_squawk()), "--reporter=json", f"--pg-version={major}.0", "--no-error-on-unmatched-pattern", *options,
+    ]  # fmt: skip
+    # What it reads from standard input has one statement begin where the last one ended.
+    ran = subprocess.run(command, input=sql, capture_output=True, text=True, timeout=120)
+    try:
+        found: list[dict[str, Any]] | None = json.loads(ran.stdout or "[]")
+    except ValueError:
+        found = None
+    if found is None or ran.returncode not in (0, 1):
+        said = next((line for line in ran.stderr.splitlines() if line.strip()), f"exit code {ran.returncode}")
+        raise ToolError(f"squawk cannot read {what}: {said}", "Look at lint_off= in the inventory")
+    return found
 
 
 def _squawk() -> Path:

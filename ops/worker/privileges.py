@@ -25,20 +25,21 @@ _SCHEMAS = """
 _RECORDED = """
     SELECT current_user, CASE WHEN to_regclass(%(table)s) IS NULL
       THEN has_schema_privilege(coalesce(%(schema)s, current_schema()), 'CREATE')
-      ELSE has_table_privilege(to_regclass(%(table)s)::oid, 'INSERT') END
+      ELSE has_table_privilege(to_regclass(%(table)s)::oid, %(privilege)s) END
 """
 
 
-def unrecordable(connection: psycopg.Connection, engine: Engine) -> str | None:
-    """Why the role could not write down what it applied; None when it can.
+def unrecordable(connection: psycopg.Connection, engine: Engine, privilege: str) -> str | None:
+    """Why the role could not write down what it did; None when it can.
 
     Args:
         connection: to the real database, as the role that will migrate it.
         engine: its table need not be there yet.
+        privilege: on that table, which it needs: ``INSERT`` to apply, ``DELETE`` to undo.
     """
     table = engine.account.as_string(connection)
     schema = engine.table.rpartition(".")[0] or None
-    row = connection.execute(_RECORDED, {"table": table, "schema": schema}).fetchone()
+    row = connection.execute(_RECORDED, {"table": table, "schema": schema, "privilege": privilege}).fetchone()
     assert row is not None
     role, may = row
     return None if may else f"{role} may not write to {table}, where it is written down what was applied"

@@ -1,4 +1,4 @@
-"""A rehearsal: migrations applied to a copy, undone, and applied again, with all that can be measured of it."""
+"""A rehearsal: migrations go their way on a copy, back, and once more, with all that can be measured of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ops.engines import Applied, Engine, Migration, Statement, Target
-from ops.errors import MigrationFailed, MigrationRefused
+from ops.errors import MigrationFailed
 from ops.migrations import Migrations
 from ops.worker import server_wide
 from ops.worker.connection import connect
@@ -16,7 +16,9 @@ from ops.worker.copy import Copy
 from ops.worker.fingerprint import differences, fingerprint
 from ops.worker.locks import INTERVAL, STRENGTH, Held, LockWatch
 from ops.worker.progress import say
+from ops.worker.reverted_rows import Table, contents, losses
 from ops.worker.rows import count, tables
+from ops.worker.way import Way
 
 _SHOWN = 50
 """Statements, the slowest ones."""
@@ -28,23 +30,26 @@ class Rehearsal:
 
     Args:
         copy: how the copy was made.
+        way: up or down.
         has_rows: whether it has the real database's.
         statements: as they were carried out the first time.
         locks: for each table and mode the longest.
         rewritten: tables that were written anew.
         rows: of each table whose number changed, before and after.
-        reversed: migrations that were undone and applied again.
+        reversed: migrations that went their way, back, and once more.
         one_way: migrations without a way back.
         findings: what speaks against applying them.
         before: the schema of the copy, by object.
         after: the schema that the migrations made.
         changes: what the migrations made (+), took away (-) and defined otherwise (~), by object.
         seconds: of each step.
+        lost: rows and values of columns that are gone; measured only on the way down.
         elsewhere: whether the engine may have gone to another database than the copy.
         error: PostgreSQL's refusal, if there was one.
     """
 
     copy: str
+    way: str = "up"
     has_rows: bool = True
     statements: list[Statement] = field(default_factory=list)
     locks: list[Held] = field(default_factory=list)
@@ -57,6 +62,7 @@ class Rehearsal:
     after: dict[str, str] = field(default_factory=dict)
     changes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    lost: list[dict[str, Any]] = field(default_factory=list)
     elsewhere: bool = False
     error: MigrationFailed | None = None
 
@@ -64,6 +70,7 @@ class Rehearsal:
         """As the worker's answer carries it."""
         return {
             "copy": self.copy,
+            "way": self.way,
             "has_rows": self.has_rows,
             **self._slowest(),
             "locks": [{**held.to_json(), "migration": self._during(held)} for held in self.locks],
@@ -73,6 +80,7 @@ class Rehearsal:
             "reversed": self.reversed,
             "one_way": self.one_way,
             "schema": self.changes,
+            "lost": self.lost,
             "findings": self.findings,
             "seconds": self.seconds,
         }
@@ -106,23 +114,32 @@ class Rehearsal:
         return begun[-1] if begun else (self.statements[0].migration if self.statements else "")
 
 
-def rehearse(engine: Engine, description: Migrations, pending: tuple[Migration, ...], copy: Copy) -> Rehearsal:
-    """Apply the migrations to the copy, undo them where they can be undone, apply them again, and once more.
+def rehearse(
+    engine: Engine, description: Migrations, migrations: tuple[Migration, ...], copy: Copy, way: Way
+) -> Rehearsal:
+    """Have the migrations go their way on the copy, back where they can, and their way once more.
 
     Raises:
         OpsError: it could not be carried out. What speaks against the migrations is in the answer.
     """
     target = Target(copy.server, copy.name, description.lock_timeout, description.statement_timeout)
-    found = Rehearsal(copy.how, copy.rows, one_way=[one.id for one in pending if not one.has_down])
-    _refuse_server_wide(pending, copy)
+    found = Rehearsal(copy.how, way.name, copy.rows, one_way=[one.id for one in migrations if not one.has_down])
+    with closing(connect(copy.server, copy.name)) as connection:
+        returns = way.returns(engine, migrations, engine.status(connection))
+    if copy.beside:
+        server_wide.refuse(migrations)
     found.before, rows_before, files_before = _look(copy)
+    had = _contents(engine, copy, way)
     server = _server(copy)
     with LockWatch(copy.server, copy.name) as watch:
-        applied = _timed(found, "up", lambda: engine.up(target, pending, lambda name: say(f"rehearsing {name}")))
+        applied = _timed(
+            found, way.name, lambda: way.go(engine, target, migrations, lambda name: say(f"rehearsing {name}"))
+        )
     found.statements, found.locks, found.error = applied.statements, watch.longest(), applied.error
     if watch.broken:
         found.findings.append(f"its locks are not known, because the watch was cut off: {watch.broken}")
     found.after, rows, files = _look(copy)
+    found.lost = losses(had, _contents(engine, copy, way))
     found.changes = _changes(engine.without_account(found.before), engine.without_account(found.after))
     found.rows = {
         table: (number, rows.get(table)) for table, number in rows_before.items() if rows.get(table) != number
@@ -134,21 +151,18 @@ def rehearse(engine: Engine, description: Migrations, pending: tuple[Migration, 
         found.findings.append(f"it changes the whole server, and not the database alone: {'; '.join(changed[:3])}")
     if found.error is None:
         _judge_locks(found, description)
-        if _judge_pending(engine, copy, found) and not found.one_way:
-            _there_and_back(engine, target, pending, copy, found)
-            _judge_pending(engine, copy, found)
+        if _judge_arrival(engine, copy, found, way) and returns:
+            _there_and_back(engine, target, migrations, copy, found, way)
+            _judge_arrival(engine, copy, found, way)
     return found
 
 
-def _refuse_server_wide(pending: tuple[Migration, ...], copy: Copy) -> None:
-    """On production's own server a rehearsal of it would be the thing itself."""
-    for migration in pending:
-        words = server_wide.statement(migration)
-        if words and copy.beside:
-            raise MigrationRefused(
-                f"{migration.id} has {words}, which changes the whole server and cannot be rehearsed beside production",
-                "Do that by hand, or name another server to rehearse on: Drill(server=Postgres(…))",
-            )
+def _contents(engine: Engine, copy: Copy, way: Way) -> dict[int, Table]:
+    """What can be lost; without rows nothing is known of that."""
+    if way.name == "up" or not copy.rows:
+        return {}
+    with closing(connect(copy.server, copy.name)) as connection:
+        return contents(connection, engine.account.as_string(connection))
 
 
 def _server(copy: Copy) -> dict[str, str]:
@@ -200,34 +214,38 @@ def _judge_locks(found: Rehearsal, description: Migrations) -> None:
 
 
 def _there_and_back(
-    engine: Engine, target: Target, pending: tuple[Migration, ...], copy: Copy, found: Rehearsal
+    engine: Engine, target: Target, migrations: tuple[Migration, ...], copy: Copy, found: Rehearsal, way: Way
 ) -> None:
-    undone = _timed(found, "down", lambda: engine.down(target, pending, lambda name: say(f"undoing {name}")))
-    if undone.error:
-        found.findings.append(f"the way back of {undone.error.migration} fails: {undone.error.said}")
+    back = _timed(
+        found, way.opposite, lambda: way.back(engine, target, migrations, lambda name: say(f"{way.undoing} {name}"))
+    )
+    if back.error:
+        found.findings.append(f"{way.back_fails.format(back.error.migration)}: {back.error.said}")
         return
     schema = _schema(copy)
     own = engine.without_account
     if left := differences(own(found.before), own(schema), "the schema before"):
-        found.findings.append(f"the way back leads elsewhere: {'; '.join(left[:3])}")
-    again = _timed(found, "up again", lambda: engine.up(target, pending, lambda name: say(f"once more {name}")))
+        found.findings.append(f"{way.back_differs}: {'; '.join(left[:3])}")
+    again = _timed(
+        found, f"{way.name} again", lambda: way.go(engine, target, migrations, lambda name: say(f"once more {name}"))
+    )
     if again.error:
-        found.findings.append(f"{again.error.migration} cannot be applied again once it was undone: {again.error.said}")
+        found.findings.append(f"{way.again_fails.format(again.error.migration)}: {again.error.said}")
         return
     schema = _schema(copy)
     if changed := differences(found.after, schema, "the schema of the first time"):
-        found.findings.append(f"applied again it is another schema: {'; '.join(changed[:3])}")
-    found.reversed = [migration.id for migration in pending]
+        found.findings.append(f"{way.again_differs}: {'; '.join(changed[:3])}")
+    found.reversed = [migration.id for migration in migrations]
 
 
-def _judge_pending(engine: Engine, copy: Copy, found: Rehearsal) -> bool:
-    """Whether the copy took up what was applied: an engine that went elsewhere must not be asked for more."""
+def _judge_arrival(engine: Engine, copy: Copy, found: Rehearsal, way: Way) -> bool:
+    """Whether the copy took up what was done: an engine that went elsewhere must not be asked for more."""
     with closing(connect(copy.server, copy.name)) as connection:
-        left = engine.status(connection).pending
+        left = way.left(engine, connection, engine.status(connection))
     if left:
         found.elsewhere = True
         found.findings.append(
-            f"{left[0].id} is pending on the copy still, although the engine says that it applied it: "
+            f"{way.stuck.format(way.first(left).id)}: "
             "it may have gone to another database, the real one included. Look there"
         )
     return not left

@@ -50,14 +50,19 @@ class Request(Described):
         owner: who asks, for the lock: ``user@host``.
         store: where backups lie.
         retention: which backups stay (list, prune).
-        database: the database to dump (dump).
+        database: the database to dump (dump), to look at (loss), to replace (beside, swap).
         server: the server to restore into (restore, drill).
         target: the name of the database to make (restore).
-        backup: a backup's id; none: the newest (check, restore, drill).
+        backup: a backup's id; none: the newest (check, restore, drill), or the newest proven one (loss, beside).
         max_age: seconds; a younger backup or proof is enough, and nothing is done (dump, drill).
-        jobs: parallel jobs of pg_restore (restore, drill, migrate).
-        migrations: how the schema migrates (migrate).
-        until: how far to go (migrate).
+        jobs: parallel jobs of pg_restore (restore, beside, drill, migrate, revert).
+        migrations: how the schema migrates (migrate, revert); whose account of what is applied goes into the manifest
+            (dump).
+        until: how far to go (migrate, revert).
+        to: the migration that is to be the last one; none, or base: there is to be none (revert).
+        migration: the one that is to be the last applied in the backup (loss).
+        undo: swap back what the last swap replaced (swap).
+        look: only say whether there is anything to undo (swap).
         small: what to do with a small object (small).
         hotfix: SQL to be applied once, by name, in place of what is pending (migrate).
     """
@@ -75,5 +80,9 @@ class Request(Described):
     jobs: Annotated[int, Field(ge=1, le=64)] = 1
     migrations: AnyMigrations | None = None
     hotfix: Hotfix | None = None
+    migration: str | None = None
+    undo: bool = False
+    look: bool = False
     small: Small | None = None
+    to: str | None = None
     until: Literal["status", "rehearsal", "proof"] = "status"

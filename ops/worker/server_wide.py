@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import psycopg
 
 from ops.engines.base import Migration
+from ops.errors import MigrationRefused
 
 _CHANGES = re.compile(
     r"\b((CREATE|ALTER|DROP)\s+(ROLE|USER(?!\s+MAPPING)|GROUP|DATABASE|TABLESPACE)|ALTER\s+SYSTEM|REASSIGN\s+OWNED)\b",
@@ -29,9 +31,23 @@ _STATE = """
 
 
 def statement(migration: Migration) -> str | None:
-    """The words of the first statement of a migration that changes the whole server; None when there is none."""
-    found = _CHANGES.search(_NOT_SQL.sub(" ", migration.sql))
+    """The words of the first statement of a migration, or of its way back, that changes the whole server, or None."""
+    found = _CHANGES.search(_NOT_SQL.sub(" ", f"{migration.sql};\n{migration.way_back}"))
     return " ".join(found[0].upper().split()) if found else None
+
+
+def refuse(migrations: Iterable[Migration]) -> None:
+    """On production's own server a rehearsal of it would be the thing itself.
+
+    Raises:
+        MigrationRefused: one of them changes the whole server.
+    """
+    for migration in migrations:
+        if words := statement(migration):
+            raise MigrationRefused(
+                f"{migration.id} has {words}, which changes the whole server and cannot be rehearsed beside production",
+                "Do that by hand, or name another server to rehearse on: Drill(server=Postgres(…))",
+            )
 
 
 def state(connection: psycopg.Connection) -> dict[str, str]:

@@ -12,7 +12,7 @@ from asked import Asked
 
 from ops import Postgres
 from ops.engines import Target, open_engine
-from ops.errors import OpsError
+from ops.errors import MigrationRefused, OpsError
 from ops.secrets import Secret
 from ops.worker import migrate as verb
 from ops.worker.fingerprint import fingerprint
@@ -156,6 +156,42 @@ def test_a_database_that_cannot_be_reached_and_a_wrong_password(worker: Asked, a
         with pytest.raises(OpsError, match=said) as failure:
             verb.run(request.model_copy(update={"database": database}))
         assert "wrong" not in str(failure.value)
+
+
+def test_what_is_applied_is_told_in_order_with_its_sql_and_its_way_back(
+    worker: Asked, application: Application
+) -> None:
+    earlier = list(application.ids)
+    first = application.write("add", ADD, down=(DROP,))
+    second = application.write("fill", "UPDATE orders SET noted = 'x'", down=("UPDATE orders SET noted = NULL",))
+    assert migrate(worker, application).code == 0
+    application.write("later", "CREATE TABLE later (id int)")
+    engine = open_engine(Request(**{**asked_of(worker), "migrations": application.description}).migrations)
+    kind = application.description["kind"]
+    with closing(psycopg.connect(worker.shop.url, autocommit=True)) as connection:
+        applied = engine.applied(connection)
+        assert [one.id for one in applied] == [*earlier, first, second]
+        assert ADD in applied[-2].sql and "SET noted = 'x'" in applied[-1].sql
+        assert all(one.file and one.digest for one in applied)
+        assert {one.has_down for one in applied} == {kind != "prisma"}
+        # A command is only called; Prisma has none.
+        assert (DROP in applied[-2].way_back) is (kind not in ("prisma", "command"))
+        assert engine.since(connection, first) == applied[-1:]
+        assert engine.since(connection, second) == ()
+        assert engine.since(connection, None) == applied
+        with pytest.raises(MigrationRefused, match=f"has not applied 0099_no.*{second}, {first}"):
+            engine.since(connection, "0099_no")
+
+
+def test_what_is_applied_and_not_in_the_code_is_told_by_its_id_alone(worker: Asked, application: Application) -> None:
+    first = application.write("add", ADD, down=(DROP,))
+    last = application.write("more", "CREATE TABLE more (id int)", down=("DROP TABLE more",))
+    assert migrate(worker, application).code == 0
+    application.forget()
+    engine = open_engine(Request(**{**asked_of(worker), "migrations": application.description}).migrations)
+    with closing(psycopg.connect(worker.shop.url, autocommit=True)) as connection:
+        (unknown,) = engine.since(connection, first)
+        assert (unknown.id, unknown.sql, unknown.file, unknown.has_down) == (last, "", "", False)
 
 
 def asked_of(worker: Asked) -> dict:

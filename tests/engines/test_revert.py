@@ -1,0 +1,266 @@
+"""The way back: what is told of it, what is lost by it, and that production goes where its copy went."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from applications import Application, OfAlembic, OfSql
+from asked import Answer, Asked
+
+from ops.sandbox.shop import Shop
+from ops.worker.gate import Gate
+
+ADD, DROP = "ALTER TABLE orders ADD COLUMN noted text", "ALTER TABLE orders DROP COLUMN noted"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    directory = tmp_path / "application"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def plain(shop: Shop, place: Path) -> OfSql:
+    """A directory of plain files."""
+    return OfSql(place, shop.url)
+
+
+def migrate(worker: Asked, application: Application, **more) -> Answer:
+    answer = worker.ask("migrate", migrations={**application.description, **more}, until="proof")
+    assert answer.code == 0, answer.answer
+    return answer
+
+
+def revert(worker: Asked, application: Application, to: str | None, until: str = "proof", **more) -> Answer:
+    return worker.ask("revert", migrations={**application.description, **more}, to=to, until=until)
+
+
+def execute(worker: Asked, *statements: str):
+    with closing(psycopg.connect(worker.shop.url, autocommit=True)) as connection:
+        for statement in statements:
+            cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else None
+
+
+def rehearsals(worker: Asked) -> list:
+    return execute(worker, "SELECT datname FROM pg_database WHERE datname LIKE 'ops_rehearsal_%'")
+
+
+def columns(worker: Asked) -> set[str]:
+    query = "SELECT attname FROM pg_attribute WHERE attrelid = 'orders'::regclass AND attnum > 0 AND NOT attisdropped"
+    return {name for (name,) in execute(worker, query)}
+
+
+def test_what_was_applied_is_undone_as_far_as_asked_and_once(worker: Asked, application: Application) -> None:
+    first = application.write("add", ADD, down=(DROP,))
+    second = application.write("fill", "UPDATE orders SET noted = 'x'", down=("UPDATE orders SET noted = NULL",))
+    third = application.write("new", "CREATE TABLE new (id int)", down=("DROP TABLE new",))
+    migrate(worker, application)
+    told = revert(worker, application, first, "status")
+    assert told.code == 0, told.answer
+    assert (told.answer["current"], told.answer["changed"]) == (third, False)
+    assert [(one["id"], one["impact"]) for one in told.answer["undo"]] == [(third, "additive"), (second, "breaking")]
+    assert told.answer["undo"][1]["reasons"] == ["rows are changed in orders, which old code reads"]
+    everything = revert(worker, application, "base", "status").answer["undo"]
+    assert [one["impact"] for one in everything][-3:][:2] == ["additive", "additive"], "the column itself is new"
+    undone = revert(worker, application, first)
+    if application.description["kind"] == "prisma":
+        assert undone.answer["message"] == f"{third}, {second} have no way back"
+        assert undone.answer["hint"] == "Choose database=restore"
+        return
+    assert undone.code == 0, undone.answer
+    assert undone.answer["undone"] == [third, second]
+    rehearsal = undone.answer["rehearsal"]
+    assert rehearsal["reversed"] == [second, third]
+    assert rehearsal["findings"] == []
+    assert "- table public.new" in rehearsal["schema"]
+    assert [one["what"] for one in rehearsal["lost"]] == ["public.orders.noted"]
+    assert execute(worker, "SELECT to_regclass('new'), count(noted) FROM orders") == [(None, 0)]
+    again = revert(worker, application, first)
+    assert (again.code, again.answer["changed"], again.answer["undo"]) == (0, False, [])
+    rest = revert(worker, application, "base")
+    assert rest.code == 0, rest.answer
+    # The command line applies all that is pending, and not this one alone.
+    once_more = [] if application.description["kind"] == "command" else [first]
+    assert rest.answer["rehearsal"]["reversed"] == once_more
+    assert "noted" not in columns(worker)
+    assert migrate(worker, application).answer["applied"] == [first, second, third]
+    assert not rehearsals(worker)
+
+
+def test_where_the_database_never_was_is_one_line(worker: Asked, application: Application) -> None:
+    application.write("add", ADD, down=(DROP,))
+    migrate(worker, application)
+    answer = revert(worker, application, "0815", "status")
+    assert (answer.code, answer.answer["message"]) == (1, "the database has not applied 0815")
+
+
+def test_rows_and_values_that_are_lost_are_counted(worker: Asked, plain: OfSql) -> None:
+    execute(
+        worker, "CREATE TABLE box (id int, old text)", "INSERT INTO box SELECT n, 'x' FROM generate_series(1, 10) n"
+    )
+    base = plain.write("nothing", "SELECT 1", down=("SELECT 1",))
+    plain.write(
+        "everything",
+        "CREATE TABLE audit (id int)",
+        'ALTER TABLE box ADD COLUMN "Noted" text, ADD COLUMN empty int',
+        "ALTER TABLE box ADD COLUMN twice int GENERATED ALWAYS AS (2 * id) STORED",
+        "ALTER TABLE box RENAME COLUMN old TO new",
+        down=(
+            "ALTER TABLE box RENAME COLUMN new TO old",
+            'ALTER TABLE box DROP COLUMN "Noted", DROP COLUMN empty, DROP COLUMN twice',
+            "DELETE FROM box WHERE id > 8",
+            "DROP TABLE audit",
+        ),
+    )
+    migrate(worker, plain)
+    execute(worker, 'UPDATE box SET "Noted" = 1 WHERE id <= 4', "INSERT INTO audit VALUES (1), (2)")
+    answer = revert(worker, plain, base, "rehearsal")
+    assert answer.code == 0, answer.answer
+    lost = answer.answer["rehearsal"]["lost"]
+    assert sorted(lost, key=str) == [
+        {"what": "public.audit", "rows": 2},
+        {"what": "public.box", "rows": 2},
+        {"what": 'public.box."Noted"', "values": 4},
+    ]
+    assert "Noted" in str(execute(worker, "SELECT attname FROM pg_attribute WHERE attrelid = 'box'::regclass"))
+    without = revert(worker, plain, base, "rehearsal", rehearse_on="schema").answer["rehearsal"]
+    assert (without["lost"], without["has_rows"]) == ([], False)
+
+
+def test_a_way_back_that_fails_does_so_in_the_rehearsal(worker: Asked, plain: OfSql) -> None:
+    plain.write("add", ADD, down=(DROP,))
+    wrong = plain.write("wrong", "CREATE TABLE w (id int)", down=("DROP TABLE w", "ALTER TABLE orders DROP COLUMN nix"))
+    (plain.place / f"{wrong}.down.sql").rename(plain.place / "kept")
+    migrate(worker, plain)
+    (plain.place / "kept").rename(plain.place / f"{wrong}.down.sql")
+    answer = revert(worker, plain, None)
+    assert answer.code == 1
+    assert f'in the rehearsal the migration {wrong} failed: column "nix" of relation' in answer.answer["message"]
+    assert "The real database was not touched; mend the way back of" in answer.answer["hint"]
+    assert execute(worker, "SELECT to_regclass('w') IS NOT NULL") == [(True,)]
+    assert not rehearsals(worker)
+
+
+def test_what_cannot_be_applied_again_is_not_undone(worker: Asked, plain: OfSql) -> None:
+    """Whoever goes back wants to come forward again one day."""
+    plain.write("add", ADD, down=(DROP, "CREATE TABLE left_behind (id int)"))
+    (plain.place / "0001_add.down.sql").rename(plain.place / "kept")
+    migrate(worker, plain)
+    (plain.place / "kept").rename(plain.place / "0001_add.down.sql")
+    answer = revert(worker, plain, None)
+    assert "applied again it is another schema: column public.left_behind.id is not in" in answer.answer["message"]
+    assert "noted" in columns(worker)
+
+
+def test_what_the_code_does_not_have_is_told_and_not_undone(worker: Asked, application: Application) -> None:
+    first = application.write("add", ADD, down=(DROP,))
+    last = application.write("more", "CREATE TABLE more (id int)", down=("DROP TABLE more",))
+    migrate(worker, application)
+    application.forget()
+    (undo,) = revert(worker, application, first, "status").answer["undo"]
+    assert (undo["id"], undo["has_down"], undo["impact"]) == (last, False, "unknown")
+    answer = revert(worker, application, first)
+    assert f"the database has {last}, which the code does not" in answer.answer["message"]
+    assert answer.answer["report"]["undo"] == [undo]
+    assert revert(worker, application, last, "status").answer["undo"] == []
+
+
+def test_a_changed_file_and_one_left_half_done_are_refused(worker: Asked, plain: OfSql) -> None:
+    plain.write("add", ADD, down=(DROP,))
+    migrate(worker, plain)
+    file = plain.place / "0001_add.sql"
+    file.write_text(file.read_text() + "-- changed\n")
+    (undo,) = revert(worker, plain, None, "status").answer["undo"]
+    assert (undo["impact"], undo["reasons"]) == ("unknown", ["its file was changed after it was applied"])
+    assert "0001_add was changed after it was applied" in revert(worker, plain, None).answer["message"]
+
+
+def test_who_holds_the_lock_is_named_and_nothing_is_undone(worker: Asked, plain: OfSql) -> None:
+    plain.write("add", ADD, down=(DROP,))
+    plain.write("new", "CREATE TABLE new (id int)", down=("DROP TABLE new",))
+    migrate(worker, plain)
+    with psycopg.connect(worker.shop.url, application_name="a report") as blocker:
+        blocker.execute("SELECT count(*) FROM orders")
+        answer = revert(worker, plain, None, lock_timeout=0.5, tries=2)
+        blocker.rollback()
+    assert answer.code == 1
+    message = answer.answer["message"]
+    assert "lock timeout" in message and "a report" in message
+    assert "Undone: 0002_new. Not undone: 0001_add" in message
+    assert answer.answer["hint"] == "What was undone stays. Mend the way back of 0001_add, then run this again"
+    assert any("again in 2 s" in line for line in answer.progress)
+    done = revert(worker, plain, None)
+    assert (done.code, done.answer["undone"]) == (0, ["0001_add"]), done.answer
+
+
+@pytest.mark.slow
+def test_a_way_back_outside_of_a_transaction_is_not_begun_again(worker: Asked, plain: OfSql) -> None:
+    plain.write("add", ADD, "CREATE TABLE new (id int)", down=("DROP TABLE new", DROP))
+    down = plain.place / "0001_add.down.sql"
+    down.write_text("-- transaction: none\n" + down.read_text())
+    migrate(worker, plain)
+    with psycopg.connect(worker.shop.url) as blocker:
+        blocker.execute("SELECT count(*) FROM orders")
+        answer = revert(worker, plain, None, lock_timeout=0.3, tries=3)
+        blocker.rollback()
+    assert "0001_add is half undone" in answer.answer["message"]
+    assert answer.answer["hint"] == "Put back by hand what it took away, then run this again"
+    assert not any("again in" in line for line in answer.progress)
+
+
+def test_a_way_back_that_changes_once_it_was_rehearsed_is_not_gone(
+    worker: Asked, plain: OfSql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain.write("add", ADD, down=(DROP,))
+    migrate(worker, plain)
+    rehearsed = Gate._apply
+
+    def late(*given):
+        (plain.place / "0001_add.down.sql").write_text("DROP TABLE orders CASCADE;\n")
+        return rehearsed(*given)
+
+    monkeypatch.setattr(Gate, "_apply", late)
+    answer = revert(worker, plain, None)
+    assert "the migrations to be undone changed since they were rehearsed" in answer.answer["message"]
+    assert "noted" in columns(worker)
+
+
+def test_a_way_back_that_changes_the_whole_server_is_not_rehearsed_beside_it(worker: Asked, plain: OfSql) -> None:
+    plain.write("add", ADD, down=(DROP, "CREATE ROLE nobody_at_all"))
+    (plain.place / "0001_add.down.sql").rename(plain.place / "kept")
+    migrate(worker, plain)
+    (plain.place / "kept").rename(plain.place / "0001_add.down.sql")
+    answer = revert(worker, plain, None)
+    assert "0001_add has CREATE ROLE, which changes the whole server" in answer.answer["message"]
+    assert execute(worker, "SELECT count(*) FROM pg_roles WHERE rolname = 'nobody_at_all'") == [(0,)]
+
+
+@pytest.mark.slow
+def test_where_branches_meet_it_is_told_what_came_since_and_not_undone(worker: Asked, shop: Shop, place: Path) -> None:
+    alembic = OfAlembic(place, shop.url)
+    base = alembic.write("base", "CREATE TABLE base (id int)", down=("DROP TABLE base",))
+    left = alembic.write("left", "CREATE TABLE l (id int)", down=("DROP TABLE l",))
+    alembic.ids = [base]
+    right = alembic.write("right", "CREATE TABLE r (id int)", down=("DROP TABLE r",))
+    migrate(worker, alembic)
+    both = f"{left}, {right}"
+    assert revert(worker, alembic, both, "status").answer["current"] == both
+    alembic.ids = ["0003"]
+    meet = alembic.write("meet", down=("SELECT 1",))
+    file = place / "migrations" / "versions" / f"{meet}.py"
+    file.write_text(file.read_text().replace("'0003'", repr((left, right))))
+    alembic.ids = ["", "", "", meet]
+    last = alembic.write("last", "CREATE TABLE last (id int)", down=("DROP TABLE last",))
+    migrate(worker, alembic)
+    assert {one["id"] for one in revert(worker, alembic, left, "status").answer["undo"]} == {last, meet, right}
+    assert [one["id"] for one in revert(worker, alembic, both, "status").answer["undo"]] == [last, meet]
+    refused = revert(worker, alembic, both)
+    assert refused.answer["message"] == f"{meet} has no way back"
+    undone = revert(worker, alembic, meet)
+    assert undone.code == 0, undone.answer
+    assert undone.answer["undone"] == [last]
