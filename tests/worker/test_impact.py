@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from ops.engines import Migration
+from ops.sandbox.postgres import PostgresServer
 from ops.sandbox.shop import Shop
 from ops.worker.impact import impacts
 
@@ -50,8 +51,10 @@ CREATE TABLE n (id int); CREATE TRIGGER t BEFORE INSERT ON n EXECUTE FUNCTION f(
 CREATE TABLE n (id int); ALTER TABLE n ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON n USING (true); REVOKE ALL ON n FROM a
 CREATE TABLE s.n (id int); TRUNCATE s.n; DELETE FROM s.n; WITH o AS (SELECT 1) INSERT INTO s.n SELECT * FROM o
 CREATE TYPE mood AS ENUM ('good'); ALTER TYPE mood ADD VALUE 'bad'; ALTER TYPE mood RENAME VALUE 'bad' TO 'ill'
-CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql AS '1'; CREATE OR REPLACE FUNCTION f(b int) RETURNS int LANGUAGE sql AS '2'
+CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE OR REPLACE FUNCTION f(a int) RETURNS int LANGUAGE sql AS 'SELECT 2'
 CREATE INDEX i ON orders (note); DROP INDEX i
+CREATE TEMP TABLE orders (id int); DELETE FROM orders; DROP TABLE orders
+ALTER TABLE orders ADD COLUMN x int; ALTER TABLE orders RENAME COLUMN x TO y; UPDATE orders SET y = 1
 ALTER TABLE orders ALTER COLUMN note DROP NOT NULL
 ALTER TABLE orders VALIDATE CONSTRAINT c
 ALTER TABLE orders ALTER COLUMN note SET STATISTICS 500, SET (fillfactor = 70)
@@ -81,6 +84,10 @@ ALTER TABLE orders DROP CONSTRAINT c | ON CONFLICT of old code may name
 ALTER TABLE orders ENABLE ROW LEVEL SECURITY | hides rows
 ALTER TABLE orders RENAME COLUMN note TO remark | note is now called remark
 ALTER TABLE orders RENAME TO purchases | orders is now called purchases
+ALTER TABLE orders ADD COLUMN x int; ALTER TABLE orders RENAME CONSTRAINT x TO y | x is now called y
+ALTER SCHEMA s RENAME TO t | s is now called t
+ALTER FUNCTION f(int) RENAME TO g | f(int4) is now called g
+CREATE TEMP TABLE orders (id int); COMMIT; DELETE FROM orders | rows are deleted from orders
 ALTER TABLE orders OWNER TO somebody | old code may lose its rights
 ALTER TABLE orders SET SCHEMA archive | lies in another schema
 ALTER TABLE orders ATTACH PARTITION p FOR VALUES IN (1) | rows that old code does not expect
@@ -126,6 +133,10 @@ REVOKE SELECT ON orders FROM reader | rights are taken
 UNKNOWN = """
 DO $$ BEGIN DROP TABLE orders; END $$ | a block of DO may do anything
 CALL tidy_up() | a procedure that is called may do anything
+CREATE VIEW v AS SELECT * FROM orders; DELETE FROM v | from where they may reach what is old
+CREATE TABLE n (id int); CREATE TRIGGER t BEFORE INSERT ON n EXECUTE FUNCTION f(); INSERT INTO n VALUES (1) | may reach
+CREATE TABLE n (id int); CREATE RULE r AS ON INSERT TO n DO ALSO DELETE FROM orders; INSERT INTO n VALUES (1) | may reach
+CREATE TABLE n (id int DEFAULT tidy_up()); INSERT INTO n DEFAULT VALUES | may reach
 SELECT tidy_up() | nothing is known of the function tidy_up()
 SELECT shop.now() | nothing is known of the function shop.now()
 CREATE TABLE n AS SELECT tidy_up(id) FROM orders | nothing is known of the function tidy_up()
@@ -166,6 +177,7 @@ def test_what_nobody_can_tell_is_unknown(line: str) -> None:
 def test_what_an_earlier_one_of_the_same_migrations_made_is_unknown_to_old_code() -> None:
     assert impact("CREATE TABLE n (id int)", "ALTER TABLE n DROP COLUMN id").verdict == "additive"
     assert impact("SELECT 1", "ALTER TABLE n DROP COLUMN id").verdict == "breaking"
+    assert impact("CREATE TEMP TABLE orders (id int)", "DELETE FROM orders").verdict == "breaking"
     # Whoever leaves the search path may leave it for the next one as well.
     assert impact("CREATE TABLE n (id int)", "SET search_path = x", "DROP TABLE n").verdict == "breaking"
 
@@ -208,3 +220,28 @@ def test_old_code_does_fail_on_what_seems_harmless_and_is_called_breaking(shop: 
         connection.execute("INSERT INTO labels SELECT id FROM categories WHERE name = 'lone'")
         with pytest.raises(psycopg.errors.ForeignKeyViolation):
             connection.execute("DELETE FROM categories WHERE name = 'lone'")
+
+
+BEFORE = """
+CREATE SCHEMA before; SET search_path = before; CREATE TABLE orders (id int PRIMARY KEY, note text NOT NULL DEFAULT '',
+data jsonb, CONSTRAINT c CHECK (id > 0)); INSERT INTO orders VALUES (1); CREATE SCHEMA s;
+CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE ROLE a; CREATE ROLE reader;
+"""
+OLD_CODE = """
+INSERT INTO orders (id) VALUES (2); INSERT INTO orders VALUES (3, 'three', '{}') ON CONFLICT (id) DO NOTHING;
+UPDATE orders SET note = note || 'x', id = id + 10; SELECT id, note, data FROM orders; DELETE FROM orders
+"""
+
+
+# For these there would have to be another table, or no transaction.
+_APART = ("CREATE TABLE part ", "CREATE INDEX CONCURRENTLY", "CREATE EXTENSION", "CREATE SCHEMA")
+
+
+@pytest.mark.parametrize("sql", [sql for sql in ADDITIVE if not sql.startswith(_APART)])
+def test_old_code_does_go_on_after_what_is_additive(postgres: PostgresServer, sql: str) -> None:
+    with psycopg.connect(postgres.url()) as connection:
+        connection.execute(BEFORE)
+        connection.execute(sql)
+        connection.execute("SET search_path = before")
+        connection.execute(OLD_CODE)
+        connection.rollback()
