@@ -52,7 +52,7 @@ environment = Environment(
             ports=sandbox.web_ports,
             health="http://127.0.0.1:{port}/",  # asked on the host, of every instance
             within=20,  # seconds until an instance that was started must be healthy
-            settle=1,  # seconds for which it must then stay so
+            settle=0.3,  # seconds for which it must then stay so
             env_file=None,  # where the settings named in requires are looked up
             requires=[],
         ),
