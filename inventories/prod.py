@@ -59,6 +59,8 @@ environment = Environment(
             health="https://shop.example.com/health",
         ),
     ],
+    # Who is told how a rollback ended: whatever apprise reaches by a URL; a Slack webhook's is one.
+    notify=[secret("SLACK_WEBHOOK_URL")],
     queues=Queues(account="0123456789abcdef0123456789abcdef", token=secret("CLOUDFLARE_API_TOKEN")),
 )
 

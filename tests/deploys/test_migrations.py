@@ -110,6 +110,7 @@ def test_a_hotfix_goes_the_same_way_once(migrating, shop, tmp_path):
 
 
 def test_a_service_that_is_not_well_afterwards_is_a_failure(migrating, shop, tmp_path):
+    migrating.secrets["HOME"] = str(tmp_path)
     web = WebServer(tmp_path / "web")
     described = f"""services=[
         Supervisor(

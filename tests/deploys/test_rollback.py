@@ -33,6 +33,8 @@ class Story:
     def __init__(self, pyinfra, worker, web: WebServer, directory: Path) -> None:
         self.pyinfra, self.worker, self.web, self.directory = pyinfra, worker, web, directory
         directory.mkdir()
+        # Where the lock on a host lies: another test may have a service of the same name at the same time.
+        pyinfra.secrets["HOME"] = str(directory.parent)
         services = f"""services=[
         Supervisor(
             name="web", hosts="runner", programs=["web_1", "web_2"], configuration={str(web.configuration)!r},
