@@ -155,6 +155,9 @@ class Engine(ABC):
         table: where it keeps account of what it applied.
     """
 
+    applies_all = False
+    """Whether ``up`` applies whatever is pending, and not only what it is given."""
+
     def __init__(self, table: str) -> None:
         self.table = table
 
@@ -174,8 +177,7 @@ class Engine(ABC):
     def applied(self, connection: psycopg.Connection) -> tuple[Migration, ...]:
         """What the database has applied, oldest first: the engine's own way back undoes the last of them.
 
-        One that the code does not have is there by its id alone, without a file and a way back. ``transactional`` is
-        told of the way back.
+        One that the code does not have is there by its id alone. ``transactional`` is told of the way back.
 
         Args:
             connection: ours, as for ``status``.
@@ -186,7 +188,7 @@ class Engine(ABC):
         """
 
     def since(self, connection: psycopg.Connection, to: str | None) -> tuple[Migration, ...]:
-        """What the database has applied after a migration, in the same order.
+        """What the database has applied after a migration, oldest first.
 
         Args:
             connection: ours, as for ``status``.

@@ -24,6 +24,8 @@ class CommandEngine(Engine):
         description: of it.
     """
 
+    applies_all = True
+
     def __init__(self, description: Command) -> None:
         super().__init__(description.table)
         self._description = description

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +30,7 @@ class Rehearsal:
 
     Args:
         copy: how the copy was made.
+        way: up or down.
         has_rows: whether it has the real database's.
         statements: as they were carried out the first time.
         locks: for each table and mode the longest.
@@ -49,6 +49,7 @@ class Rehearsal:
     """
 
     copy: str
+    way: str = "up"
     has_rows: bool = True
     statements: list[Statement] = field(default_factory=list)
     locks: list[Held] = field(default_factory=list)
@@ -69,6 +70,7 @@ class Rehearsal:
         """As the worker's answer carries it."""
         return {
             "copy": self.copy,
+            "way": self.way,
             "has_rows": self.has_rows,
             **self._slowest(),
             "locks": [{**held.to_json(), "migration": self._during(held)} for held in self.locks],
@@ -121,14 +123,18 @@ def rehearse(
         OpsError: it could not be carried out. What speaks against the migrations is in the answer.
     """
     target = Target(copy.server, copy.name, description.lock_timeout, description.statement_timeout)
-    found = Rehearsal(copy.how, copy.rows, one_way=[one.id for one in migrations if not one.has_down])
+    found = Rehearsal(copy.how, way.name, copy.rows, one_way=[one.id for one in migrations if not one.has_down])
+    with closing(connect(copy.server, copy.name)) as connection:
+        returns = way.returns(engine, migrations, engine.status(connection))
     if copy.beside:
         server_wide.refuse(migrations)
     found.before, rows_before, files_before = _look(copy)
     had = _contents(engine, copy, way)
     server = _server(copy)
     with LockWatch(copy.server, copy.name) as watch:
-        applied = _timed(found, way.name, lambda: way.go(engine, target, migrations, _says("rehearsing")))
+        applied = _timed(
+            found, way.name, lambda: way.go(engine, target, migrations, lambda name: say(f"rehearsing {name}"))
+        )
     found.statements, found.locks, found.error = applied.statements, watch.longest(), applied.error
     if watch.broken:
         found.findings.append(f"its locks are not known, because the watch was cut off: {watch.broken}")
@@ -145,14 +151,10 @@ def rehearse(
         found.findings.append(f"it changes the whole server, and not the database alone: {'; '.join(changed[:3])}")
     if found.error is None:
         _judge_locks(found, description)
-        if _judge_arrival(engine, copy, found, way) and not found.one_way:
+        if _judge_arrival(engine, copy, found, way) and returns:
             _there_and_back(engine, target, migrations, copy, found, way)
             _judge_arrival(engine, copy, found, way)
     return found
-
-
-def _says(doing: str) -> Callable[[str], None]:
-    return lambda name: say(f"{doing} {name}")
 
 
 def _contents(engine: Engine, copy: Copy, way: Way) -> dict[int, Table]:
@@ -214,7 +216,9 @@ def _judge_locks(found: Rehearsal, description: Migrations) -> None:
 def _there_and_back(
     engine: Engine, target: Target, migrations: tuple[Migration, ...], copy: Copy, found: Rehearsal, way: Way
 ) -> None:
-    back = _timed(found, way.opposite, lambda: way.back(engine, target, migrations, _says(way.undoing)))
+    back = _timed(
+        found, way.opposite, lambda: way.back(engine, target, migrations, lambda name: say(f"{way.undoing} {name}"))
+    )
     if back.error:
         found.findings.append(f"{way.back_fails.format(back.error.migration)}: {back.error.said}")
         return
@@ -222,7 +226,9 @@ def _there_and_back(
     own = engine.without_account
     if left := differences(own(found.before), own(schema), "the schema before"):
         found.findings.append(f"{way.back_differs}: {'; '.join(left[:3])}")
-    again = _timed(found, f"{way.name} again", lambda: way.go(engine, target, migrations, _says("once more")))
+    again = _timed(
+        found, f"{way.name} again", lambda: way.go(engine, target, migrations, lambda name: say(f"once more {name}"))
+    )
     if again.error:
         found.findings.append(f"{way.again_fails.format(again.error.migration)}: {again.error.said}")
         return

@@ -19,8 +19,7 @@ BASE = "base"
 def run(request: Request) -> dict[str, Any]:
     """Undo what was applied after ``to``, as far as is asked for; nothing to undo is no change.
 
-    Asked for the status alone it tells what would be undone, whether that can be or not, and what it meant for code from
-    before it.
+    Asked for the status alone it tells what would be undone, can it be or not, and what it meant for code from before.
 
     Raises:
         MigrationRefused: it cannot be undone, or was found wanting; the real database is as it was.

@@ -56,6 +56,10 @@ class Way(ABC):
         """Go back again."""
 
     @abstractmethod
+    def returns(self, engine: Engine, migrations: tuple[Migration, ...], status: Status) -> bool:
+        """Whether a copy can go back again; ``status``: of it, before it went."""
+
+    @abstractmethod
     def first(self, migrations: tuple[Migration, ...]) -> Migration:
         """The one with which it begins."""
 
@@ -83,6 +87,10 @@ class Up(Way):
     def back(self, engine: Engine, target: Target, migrations: tuple[Migration, ...], say: Say) -> Applied:
         """See ``Way``."""
         return engine.down(target, migrations, say)
+
+    def returns(self, engine: Engine, migrations: tuple[Migration, ...], status: Status) -> bool:
+        """See ``Way``."""
+        return all(one.has_down for one in migrations)
 
     def first(self, migrations: tuple[Migration, ...]) -> Migration:
         """See ``Way``."""
@@ -120,6 +128,10 @@ class Down(Way):
     def back(self, engine: Engine, target: Target, migrations: tuple[Migration, ...], say: Say) -> Applied:
         """See ``Way``."""
         return engine.up(target, migrations, say)
+
+    def returns(self, engine: Engine, migrations: tuple[Migration, ...], status: Status) -> bool:
+        """See ``Way``. Not when what was pending before would come along."""
+        return not (engine.applies_all and status.pending)
 
     def first(self, migrations: tuple[Migration, ...]) -> Migration:
         """See ``Way``."""
