@@ -19,6 +19,12 @@ def lint_table(answer: dict[str, Any], width: int = 100) -> str:
     return _rendered("what squawk finds", ["where", "rule", "what, and what to do"], rows, width, unknown)
 
 
+def undo_table(answer: dict[str, Any], width: int = 100) -> str:
+    """Migrations that would be undone, and what each meant for code from before it."""
+    headings = ["migration", "way back", "old code", "because"]
+    return _rendered("migrations that were applied since, newest first", headings, _undo(answer), width, [])
+
+
 def table(answer: dict[str, Any], width: int = 100) -> str:
     """The rehearsal, as an operator reads it."""
     found = answer.get("rehearsal")
@@ -39,16 +45,22 @@ def table(answer: dict[str, Any], width: int = 100) -> str:
 
 def markdown(environment: str, answer: dict[str, Any]) -> str:
     """The whole report, as a reviewer reads it."""
-    pending = ", ".join(f"`{one['name']}`" for one in answer["pending"])
-    lines = [f"# Migrations of {environment}", "", f"Pending: {pending}. Applied before: `{answer['current']}`.", ""]
+    what = "To be undone" if "undo" in answer else "Pending"
+    names = ", ".join(f"`{one['name']}`" for one in answer.get("undo") or answer["pending"])
+    lines = [f"# Migrations of {environment}", "", f"{what}: {names}. Applied before: `{answer['current']}`.", ""]
     if answer.get("refused"):
         lines += [f"**Refused:** {_cell(answer['refused'])}", ""]
     if answer.get("applied"):
         lines += [f"Applied and proved: {', '.join(f'`{one}`' for one in answer['applied'])}.", ""]
+    if answer.get("undone"):
+        lines += [f"Undone and proved: {', '.join(f'`{one}`' for one in answer['undone'])}.", ""]
     if answer.get("restore_point"):
         lines += [f"Restore point: backup `{answer['restore_point']}`.", ""]
-    lint = [[f"`{_place(one)}`", f"`{one['rule']}`", _advice(one)] for one in answer.get("lint", [])]
-    lines += _section("Lint", ["where", "rule", "what, and what to do"], lint)
+    if "undo" in answer:
+        lines += _section("For code from before", ["migration", "way back", "old code", "because"], _undo(answer))
+    else:
+        lint = [[f"`{_place(one)}`", f"`{one['rule']}`", _advice(one)] for one in answer.get("lint", [])]
+        lines += _section("Lint", ["where", "rule", "what, and what to do"], lint)
     found = answer.get("rehearsal")
     if found:
         lines += ["## Rehearsal", "", f"On {found['copy']}.", ""]
@@ -58,6 +70,11 @@ def markdown(environment: str, answer: dict[str, Any]) -> str:
         lines += [f"- {remark}" for remark in _remarks(found)]
     lines += ["", "Seconds: " + ", ".join(f"{step} {took:g}" for step, took in _seconds(answer)) + "."]
     return "\n".join(lines) + "\n"
+
+
+def _undo(answer: dict[str, Any]) -> list[Cells]:
+    return [[one["name"], "yes" if one["has_down"] else "none", one["impact"], "; ".join(one["reasons"])]
+            for one in answer["undo"]]  # fmt: skip
 
 
 def _place(finding: dict[str, Any]) -> str:
@@ -83,6 +100,9 @@ def _locks(found: dict[str, Any]) -> list[Cells]:
 
 def _remarks(found: dict[str, Any]) -> list[str]:
     remarks = [] if found["has_rows"] else [_WITHOUT_ROWS]
+    if found["way"] == "down" and not found["has_rows"]:
+        remarks.append("what is lost is not known either")
+    remarks += [_lost(one) for one in found["lost"]]
     remarks += [f"{table} is written anew" for table in found["rewritten"]]
     remarks += [
         f"{table}: {before} rows before, {'gone' if after is None else f'{after} after'}"
@@ -92,10 +112,20 @@ def _remarks(found: dict[str, Any]) -> list[str]:
     if found["more_statements"]:
         remarks.insert(0, f"and {found['more_statements']} more statements, each quicker than these")
     if found["reversed"]:
-        remarks.append(f"undone and applied again, with the same schema: {', '.join(found['reversed'])}")
+        there = "undone and applied again" if found["way"] == "up" else "undone, applied again, and undone"
+        remarks.append(f"{there}, with the same schema: {', '.join(found['reversed'])}")
+    elif found["way"] == "down":
+        remarks.append("not applied again on the copy: its tool would apply what else is pending, or it failed before")
     if found["one_way"]:
         remarks.append(f"no way back, so none was tried: {', '.join(found['one_way'])}")
     return remarks + [f"AGAINST IT: {finding}" for finding in found["findings"]]
+
+
+def _lost(one: dict[str, Any]) -> str:
+    kind = "rows" if "rows" in one else "values"
+    return (
+        f"{one['what']}: {one[kind]:,} {kind if one[kind] > 1 else kind[:-1]} {'are' if one[kind] > 1 else 'is'} lost"
+    )
 
 
 def _seconds(answer: dict[str, Any]) -> Iterable[tuple[str, float]]:

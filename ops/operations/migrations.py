@@ -1,4 +1,4 @@
-"""Operations on migrations: look at them, rehearse them on a copy, apply them."""
+"""Operations on migrations: rehearse them on a copy, apply them, undo them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pyinfra.api.operation import operation
 
 from ops import output, runner
 from ops.environment import Environment
-from ops.errors import ConfigurationError, MigrationError
+from ops.errors import ConfigurationError, MigrationError, MigrationRefused
+from ops.migrations import Migrations
 from ops.operations import migration_report
 from ops.steps import Step, Steps, guarded, plan
 
@@ -58,6 +59,44 @@ def applied(report: str | None = None, hotfix: str | None = None) -> Steps:
     yield from _as_far_as("proof", report, _read(hotfix))
 
 
+@operation()
+@guarded
+def reverted(to: str | int, report: str | None = None) -> Steps:
+    """
+    Undo the migrations that were applied after one, by their own ways back, once that was rehearsed on a copy and what
+    is lost by it was counted; and prove that the schema is the one of the rehearsal. No change when none was applied
+    after it. What has no way back is refused before anything is done.
+
+    + to: the migration that is to be the last one; ``base``: none is to be left
+    + report: a file on this machine for the report, as Markdown
+
+    **Example:**
+
+    .. code:: python
+
+        migrations.reverted(name="Undo the migrations", to="0041_prices")
+    """
+    here, described = _described()
+    if not runner.is_first_of(described.hosts):
+        return
+    to = str(to)  # pyinfra takes what is typed and all digits for a number
+    known = runner.ask("revert", until="status", to=to)
+    if not known["undo"]:
+        output.say(f"no migration was applied after {to}; {here.name} is at {known['current'] or 'none'}")
+        return
+    output.table(migration_report.undo_table(known))
+    if one_way := [one["id"] for one in known["undo"] if not one["has_down"]]:
+        raise MigrationRefused(f"no way back is known of {', '.join(one_way)}", "Choose database=restore")
+    words = f"Rehearse and undo {_named(known['undo'])}"
+    plan(words)
+    yield Step(words, lambda: _carry_out(here, "revert", report, until="proof", to=to))
+
+
+def _named(migrations: list[dict[str, Any]]) -> str:
+    names = [one["name"] for one in migrations]
+    return f"{len(names)} migration{'s' if len(names) > 1 else ''}: {', '.join(names)}"
+
+
 def _read(hotfix: str | None) -> dict[str, str] | None:
     if hotfix is None:
         return None
@@ -69,14 +108,19 @@ def _read(hotfix: str | None) -> dict[str, str] | None:
         raise ConfigurationError(f"the hotfix {hotfix} cannot be read: {why}") from None
 
 
-def _as_far_as(until: str, report: str | None, hotfix: dict[str, str] | None = None) -> Steps:
+def _described() -> tuple[Environment, Migrations]:
     here = runner.environment()
     if here.migrations is None:
         raise ConfigurationError(
             f"the environment {here.name} does not say how its schema migrates",
             "Write migrations=Alembic(directory=…), Dbmate(…) or Sql(…) in its inventory",
         )
-    if not runner.is_first_of(here.migrations.hosts):
+    return here, here.migrations
+
+
+def _as_far_as(until: str, report: str | None, hotfix: dict[str, str] | None = None) -> Steps:
+    here, described = _described()
+    if not runner.is_first_of(described.hosts):
         return
     try:
         known = runner.ask("migrate", until="status", hotfix=hotfix)
@@ -88,23 +132,21 @@ def _as_far_as(until: str, report: str | None, hotfix: dict[str, str] | None = N
         done = f"the hotfix {hotfix['name']} was applied already" if hotfix else "no migration is pending"
         output.say(f"{done}; {here.name} is at {known['current'] or 'none'}")
         return
-    pending = [one["name"] for one in known["pending"]]
-    what = f"{len(pending)} migration{'s' if len(pending) > 1 else ''}: {', '.join(pending)}"
-    words = f"{'Rehearse' if until == 'rehearsal' else 'Rehearse and apply'} {what}"
+    words = f"{'Rehearse' if until == 'rehearsal' else 'Rehearse and apply'} {_named(known['pending'])}"
     output.table(migration_report.lint_table(known))
     plan(words)
-    yield Step(words, lambda: _carry_out(here, until, report, hotfix))
+    yield Step(words, lambda: _carry_out(here, "migrate", report, until=until, hotfix=hotfix))
 
 
-def _carry_out(here: Environment, until: str, report: str | None, hotfix: dict[str, str] | None) -> None:
+def _carry_out(here: Environment, verb: str, report: str | None, **asked: Any) -> None:
     try:
-        answer = runner.ask("migrate", show=True, until=until, hotfix=hotfix)
+        answer = runner.ask(verb, show=True, **asked)
     except MigrationError as refused:
         if refused.report:
             _tell(here, {**refused.report, "refused": refused.problem}, report)
         raise
     _tell(here, answer, report)
-    if answer["changed"]:
+    if answer.get("applied"):
         global _applied
         _applied = True
 
