@@ -11,7 +11,6 @@ from applications import Application, OfAlembic, OfSql
 from asked import Answer, Asked
 
 from ops.sandbox.shop import Shop
-from ops.worker.gate import Gate
 
 ADD, DROP = "ALTER TABLE orders ADD COLUMN noted text", "ALTER TABLE orders DROP COLUMN noted"
 
@@ -178,66 +177,6 @@ def test_a_changed_file_and_one_left_half_done_are_refused(worker: Asked, plain:
     (undo,) = revert(worker, plain, None, "status").answer["undo"]
     assert (undo["impact"], undo["reasons"]) == ("unknown", ["its file was changed after it was applied"])
     assert "0001_add was changed after it was applied" in revert(worker, plain, None).answer["message"]
-
-
-def test_who_holds_the_lock_is_named_and_nothing_is_undone(worker: Asked, plain: OfSql) -> None:
-    plain.write("add", ADD, down=(DROP,))
-    plain.write("new", "CREATE TABLE new (id int)", down=("DROP TABLE new",))
-    migrate(worker, plain)
-    with psycopg.connect(worker.shop.url, application_name="a report") as blocker:
-        blocker.execute("SELECT count(*) FROM orders")
-        answer = revert(worker, plain, None, lock_timeout=0.5, tries=2)
-        blocker.rollback()
-    assert answer.code == 1
-    message = answer.answer["message"]
-    assert "lock timeout" in message and "a report" in message
-    assert "Undone: 0002_new. Not undone: 0001_add" in message
-    assert answer.answer["hint"] == "What was undone stays. Mend the way back of 0001_add, then run this again"
-    assert any("again in 2 s" in line for line in answer.progress)
-    done = revert(worker, plain, None)
-    assert (done.code, done.answer["undone"]) == (0, ["0001_add"]), done.answer
-
-
-@pytest.mark.slow
-def test_a_way_back_outside_of_a_transaction_is_not_begun_again(worker: Asked, plain: OfSql) -> None:
-    plain.write("add", ADD, "CREATE TABLE new (id int)", down=("DROP TABLE new", DROP))
-    down = plain.place / "0001_add.down.sql"
-    down.write_text("-- transaction: none\n" + down.read_text())
-    migrate(worker, plain)
-    with psycopg.connect(worker.shop.url) as blocker:
-        blocker.execute("SELECT count(*) FROM orders")
-        answer = revert(worker, plain, None, lock_timeout=0.3, tries=3)
-        blocker.rollback()
-    assert "0001_add is half undone" in answer.answer["message"]
-    assert answer.answer["hint"] == "Put back by hand what it took away, then run this again"
-    assert not any("again in" in line for line in answer.progress)
-
-
-def test_a_way_back_that_changes_once_it_was_rehearsed_is_not_gone(
-    worker: Asked, plain: OfSql, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain.write("add", ADD, down=(DROP,))
-    migrate(worker, plain)
-    rehearsed = Gate._apply
-
-    def late(*given):
-        (plain.place / "0001_add.down.sql").write_text("DROP TABLE orders CASCADE;\n")
-        return rehearsed(*given)
-
-    monkeypatch.setattr(Gate, "_apply", late)
-    answer = revert(worker, plain, None)
-    assert "the migrations to be undone changed since they were rehearsed" in answer.answer["message"]
-    assert "noted" in columns(worker)
-
-
-def test_a_way_back_that_changes_the_whole_server_is_not_rehearsed_beside_it(worker: Asked, plain: OfSql) -> None:
-    plain.write("add", ADD, down=(DROP, "CREATE ROLE nobody_at_all"))
-    (plain.place / "0001_add.down.sql").rename(plain.place / "kept")
-    migrate(worker, plain)
-    (plain.place / "kept").rename(plain.place / "0001_add.down.sql")
-    answer = revert(worker, plain, None)
-    assert "0001_add has CREATE ROLE, which changes the whole server" in answer.answer["message"]
-    assert execute(worker, "SELECT count(*) FROM pg_roles WHERE rolname = 'nobody_at_all'") == [(0,)]
 
 
 @pytest.mark.slow
