@@ -72,6 +72,8 @@ def _of(migration: Migration, table: str, major: int, new: Novelty) -> list[Judg
         return [unknown("its SQL is not known without a database")]
     try:
         parsed = pgparse.parse(migration.sql)
+    except RecursionError:
+        return [unknown("it is nested too deeply to be read")]
     except pgparse.PGQueryError as error:
         return [unknown(f"PostgreSQL's parser cannot read it: {printable(str(error))}")]
     judgements: list[Judgement] = []

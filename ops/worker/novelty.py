@@ -32,6 +32,8 @@ class Novelty:
 
     def __init__(self) -> None:
         self._made: set[Key] = set()
+        self._temporary: set[Key] = set()
+        self._beyond: set[Key] = set()
         self._columns: dict[tuple[Key, str], Column] = {}
         self._path = 0
         self._strayed = False
@@ -42,7 +44,8 @@ class Novelty:
         self._path += 1
 
     def cross(self) -> None:
-        """A transaction or a migration ended: who changed the search path before may find it as it was, or not."""
+        """A transaction or a migration ended: what was temporary may be gone, and the search path as it was before."""
+        self._made -= self._temporary
         if self._strayed:
             self._path += 1
 
@@ -63,9 +66,29 @@ class Novelty:
         """It was made."""
         self._made.add(key)
 
+    def add_table(self, tree: Tree) -> None:
+        """A table was made; a temporary one may hide one that was there before."""
+        self._made.add(key := self.relation(tree))
+        if tree.get("relpersistence") == "t":
+            self._temporary.add(key)
+
+    def lead_beyond(self, tree: Tree) -> None:
+        """What is done to its rows is done elsewhere too, or only there: it is a view, or has a trigger or a rule."""
+        self._beyond.add(self.relation(tree))
+
+    def leads_beyond(self, tree: Tree) -> bool:
+        """Whether it does."""
+        return self.relation(tree) in self._beyond
+
     def forget(self, key: Key) -> None:
         """It was dropped, or cannot be told from an old one any more."""
         self._made.discard(key)
+
+    def rename(self, key: Key, name: str) -> None:
+        """It has another name; what leads beyond is not followed there."""
+        self._made.discard(key)
+        if key not in self._beyond | self._temporary:
+            self._made.add((key[0], key[1], name))
 
     def has(self, key: Key) -> bool:
         """Whether it was made."""

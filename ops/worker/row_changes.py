@@ -26,7 +26,7 @@ def queried(node: Tree, new: Novelty) -> Iterator[Judgement]:
     into = node.get("intoClause") or node.get("into")
     if into:
         if not node.get("if_not_exists"):
-            new.add(new.relation(into["rel"]))
+            new.add_table(into["rel"])
         yield additive(f"{name(into['rel'])} is new", settled=True)
     else:
         yield additive("it only reads")
@@ -47,7 +47,9 @@ def _writes(statements: list[tuple[str, Tree]], new: Novelty) -> Iterator[Judgem
     for kind, node in statements:
         table = node["relation"]
         columns = [one["ResTarget"].get("name", "") for one in node.get("targetList", [])]
-        if new.has_table(table):
+        if new.leads_beyond(table):
+            yield unknown(f"rows are {_DOES[kind]} {name(table)}, from where they may reach what is old")
+        elif new.has_table(table):
             yield additive(f"rows are {_DOES[kind]} {name(table)}, which is new", settled=True)
         elif kind == "UpdateStmt" and all(new.column(table, column) for column in columns):
             yield additive(f"new columns of {name(table)} are filled: {', '.join(columns)}", settled=True)

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ops.worker.expressions import nodes, texts, total
+from ops.worker.expressions import nodes, strange_calls, texts
 from ops.worker.judgement import Judgement, additive, breaking, unknown
 from ops.worker.novelty import Key, Novelty
 from ops.worker.row_changes import changed, copied, queried, truncated
-from ops.worker.table_changes import altered, left_empty, name, reference
+from ops.worker.table_changes import altered, indexed, name, reference
 
 Tree = dict[str, Any]
 _HARMLESS = {
@@ -42,7 +42,10 @@ def judge(statement: Tree, new: Novelty) -> list[Judgement]:
     if rule is None:
         words = re.sub(r"(?<!^)(?=[A-Z])", " ", kind.removesuffix("Stmt")).lower()
         return [unknown(f"nothing is known of this kind of statement: {words}")]
-    return list(rule(node, new))
+    try:
+        return list(rule(node, new))
+    except (KeyError, IndexError, RecursionError):  # what a parser makes of all SQL there is was not tried
+        return [unknown("it is of a form that is not known here")]
 
 
 def _transaction(node: Tree, new: Novelty) -> Iterator[Judgement]:
@@ -65,25 +68,11 @@ def _table_made(node: Tree, new: Novelty) -> Iterator[Judgement]:
         return
     # What is done to a partition is done to its table.
     if not node.get("if_not_exists") and not parents:
-        new.add(new.relation(relation))
+        new.add_table(relation)
+    if strange_calls(node.get("tableElts")):
+        new.lead_beyond(relation)
     found = [reference(part, new) for kind, part in nodes(node.get("tableElts")) if kind == "Constraint"]
     yield next((one for one in found if one), additive(f"the table {name(relation)} is new", settled=True))
-
-
-def _index_made(node: Tree, new: Novelty) -> Iterator[Judgement]:
-    table, what = node["relation"], f"an index of {name(node['relation'])}"
-    parts = [part["IndexElem"] for part in node["indexParams"]]
-    if "idxname" in node and not node.get("if_not_exists"):
-        # An index lies in its table's schema.
-        new.add(new.relation({**table, "relname": node["idxname"]}))
-    if new.has_table(table):
-        yield additive(f"{what}, which is new", settled=True)
-    elif node.get("unique") and not left_empty(table, [part.get("name", "") for part in parts], node, new):
-        yield breaking(f"{what} is unique and may refuse rows of old code")
-    elif not total([parts, node.get("whereClause")]):
-        yield breaking(f"{what} is of an expression that may fail for rows of old code")
-    else:
-        yield additive(what, settled=bool(node.get("unique")))
 
 
 def _made(kind: str, names: str, optional: str = "if_not_exists") -> Callable[[Tree, Novelty], Iterator[Judgement]]:
@@ -98,6 +87,8 @@ def _made(kind: str, names: str, optional: str = "if_not_exists") -> Callable[[T
             return
         if not node.get(optional) or there:
             new.add(key)
+        if kind == "view":
+            new.lead_beyond(named)
         yield additive(f"the {kind} {key[-1]} is new", settled=True)
 
     return judged
@@ -151,19 +142,20 @@ def _dropped(node: Tree, new: Novelty) -> Iterator[Judgement]:
         elif kind == "INDEX":
             yield breaking(f"the index {key[-1]} is gone: if it was unique, ON CONFLICT of old code fails without it")
         else:
-            yield breaking(f"the {words} {'.'.join(texts(tree)) or key[-1]} is gone, which old code may use")
+            called = key[-1] if "ObjectWithArgs" in tree else ".".join(texts(tree))
+            yield breaking(f"the {words} {called} is gone, which old code may use")
 
 
 def _renamed(node: Tree, new: Novelty) -> Iterator[Judgement]:
     relation = node.get("relation")
-    key = new.relation(relation) if relation else _key(node["renameType"], node["object"], new)
-    column = new.column(relation, node["subname"]) if relation and "subname" in node else None
-    if column and relation:
+    # Schemas, databases and roles have no object, and are never told to be new.
+    key = new.relation(relation) if relation else _key(node["renameType"], node.get("object", {}), new)
+    column = new.column(relation, node["subname"]) if relation and node["renameType"] == "OBJECT_COLUMN" else None
+    if relation and column:
         new.drop_column(relation, node["subname"])
         new.add_column(relation, node["newname"], column)
     elif new.has(key) and "subname" not in node:
-        new.forget(key)
-        new.add((key[0], key[1], node["newname"]))
+        new.rename(key, node["newname"])
     elif not new.has(key):
         old = node.get("subname") or key[-1]
         yield breaking(f"{old} is now called {node['newname']}, and old code knows it by its old name")
@@ -171,10 +163,14 @@ def _renamed(node: Tree, new: Novelty) -> Iterator[Judgement]:
     yield additive("what is renamed is new", settled=True)
 
 
-def _on_table(words: str, field: str = "relation") -> Callable[[Tree, Novelty], Iterator[Judgement]]:
-    """Something that changes what a table, view or sequence does."""
+def _on_table(
+    words: str, field: str = "relation", beyond: bool = False
+) -> Callable[[Tree, Novelty], Iterator[Judgement]]:
+    """Something that changes what a table, view or sequence does; ``beyond``: also to others."""
 
     def judged(node: Tree, new: Novelty) -> Iterator[Judgement]:
+        if beyond:
+            new.lead_beyond(node[field])
         if new.has_table(node[field]):
             yield additive(f"{name(node[field])} is new", settled=True)
         else:
@@ -228,16 +224,16 @@ _RULES: dict[str, Callable[[Tree, Novelty], Iterator[Judgement]]] = {
     "CreateSeqStmt": _made("sequence", "sequence"),
     "CreateStmt": _table_made,
     "CreateTableAsStmt": queried,
-    "CreateTrigStmt": _on_table("a trigger changes what happens in"),
+    "CreateTrigStmt": _on_table("a trigger changes what happens in", beyond=True),
     "DeleteStmt": changed("DeleteStmt"),
     "DropStmt": _dropped,
     "GrantRoleStmt": _granted,
     "GrantStmt": _granted,
-    "IndexStmt": _index_made,
+    "IndexStmt": indexed,
     "InsertStmt": changed("InsertStmt"),
     "MergeStmt": changed("MergeStmt"),
     "RenameStmt": _renamed,
-    "RuleStmt": _on_table("a rule changes what happens in"),
+    "RuleStmt": _on_table("a rule changes what happens in", beyond=True),
     "SelectStmt": queried,
     "TransactionStmt": _transaction,
     "TruncateStmt": truncated,

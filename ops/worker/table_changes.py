@@ -131,14 +131,14 @@ def _column_added(definition: Tree, relation: Tree, new: Novelty, may_exist: boo
 def _constraint_added(constraint: Tree, relation: Tree, new: Novelty) -> Judgement:
     kind = constraint["contype"]
     names = texts(constraint.get("fk_attrs") or constraint.get("keys"))
-    if kind in ("CONSTR_FOREIGN", "CONSTR_UNIQUE") and left_empty(relation, names, constraint, new):
+    if kind in ("CONSTR_FOREIGN", "CONSTR_UNIQUE") and _left_empty(relation, names, constraint, new):
         return reference(constraint, new) or additive(
             f"{name(relation)}: a constraint on a new column, which old code leaves empty", settled=True
         )
     return breaking(f"{name(relation)} has a new constraint, which may refuse rows of old code")
 
 
-def left_empty(relation: Tree, names: list[str], constraint: Tree, new: Novelty) -> bool:
+def _left_empty(relation: Tree, names: list[str], constraint: Tree, new: Novelty) -> bool:
     """Whether old code leaves one of these columns empty, so that no constraint or unique index can refuse its rows."""
     columns = [new.column(relation, one) for one in names]
     if constraint.get("nulls_not_distinct") or constraint.get("fk_matchtype", "s") == "f":
@@ -149,6 +149,23 @@ def left_empty(relation: Tree, names: list[str], constraint: Tree, new: Novelty)
         if column:
             column.bound = True
     return True
+
+
+def indexed(node: Tree, new: Novelty) -> Iterator[Judgement]:
+    """``CREATE INDEX``."""
+    table, what = node["relation"], f"an index of {name(node['relation'])}"
+    parts = [part["IndexElem"] for part in node["indexParams"]]
+    if "idxname" in node and not node.get("if_not_exists"):
+        # An index lies in its table's schema.
+        new.add(new.relation({**table, "relname": node["idxname"]}))
+    if new.has_table(table):
+        yield additive(f"{what}, which is new", settled=True)
+    elif node.get("unique") and not _left_empty(table, [part.get("name", "") for part in parts], node, new):
+        yield breaking(f"{what} is unique and may refuse rows of old code")
+    elif not total([parts, node.get("whereClause")]):
+        yield breaking(f"{what} is of an expression that may fail for rows of old code")
+    else:
+        yield additive(what, settled=bool(node.get("unique")))
 
 
 def _new_column_changed(kind: str, definition: Tree, what: str, column: Column) -> Judgement:

@@ -52,6 +52,8 @@ CREATE TABLE s.n (id int); TRUNCATE s.n; DELETE FROM s.n; WITH o AS (SELECT 1) I
 CREATE TYPE mood AS ENUM ('good'); ALTER TYPE mood ADD VALUE 'bad'; ALTER TYPE mood RENAME VALUE 'bad' TO 'ill'
 CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql AS '1'; CREATE OR REPLACE FUNCTION f(b int) RETURNS int LANGUAGE sql AS '2'
 CREATE INDEX i ON orders (note); DROP INDEX i
+CREATE TEMP TABLE orders (id int); DELETE FROM orders; DROP TABLE orders
+ALTER TABLE orders ADD COLUMN x int; ALTER TABLE orders RENAME COLUMN x TO y; UPDATE orders SET y = 1
 ALTER TABLE orders ALTER COLUMN note DROP NOT NULL
 ALTER TABLE orders VALIDATE CONSTRAINT c
 ALTER TABLE orders ALTER COLUMN note SET STATISTICS 500, SET (fillfactor = 70)
@@ -81,6 +83,10 @@ ALTER TABLE orders DROP CONSTRAINT c | ON CONFLICT of old code may name
 ALTER TABLE orders ENABLE ROW LEVEL SECURITY | hides rows
 ALTER TABLE orders RENAME COLUMN note TO remark | note is now called remark
 ALTER TABLE orders RENAME TO purchases | orders is now called purchases
+ALTER TABLE orders ADD COLUMN x int; ALTER TABLE orders RENAME CONSTRAINT x TO y | x is now called y
+ALTER SCHEMA s RENAME TO t | s is now called t
+ALTER FUNCTION f(int) RENAME TO g | f(int4) is now called g
+CREATE TEMP TABLE orders (id int); COMMIT; DELETE FROM orders | rows are deleted from orders
 ALTER TABLE orders OWNER TO somebody | old code may lose its rights
 ALTER TABLE orders SET SCHEMA archive | lies in another schema
 ALTER TABLE orders ATTACH PARTITION p FOR VALUES IN (1) | rows that old code does not expect
@@ -126,6 +132,10 @@ REVOKE SELECT ON orders FROM reader | rights are taken
 UNKNOWN = """
 DO $$ BEGIN DROP TABLE orders; END $$ | a block of DO may do anything
 CALL tidy_up() | a procedure that is called may do anything
+CREATE VIEW v AS SELECT * FROM orders; DELETE FROM v | from where they may reach what is old
+CREATE TABLE n (id int); CREATE TRIGGER t BEFORE INSERT ON n EXECUTE FUNCTION f(); INSERT INTO n VALUES (1) | may reach
+CREATE TABLE n (id int); CREATE RULE r AS ON INSERT TO n DO ALSO DELETE FROM orders; INSERT INTO n VALUES (1) | may reach
+CREATE TABLE n (id int DEFAULT tidy_up()); INSERT INTO n DEFAULT VALUES | may reach
 SELECT tidy_up() | nothing is known of the function tidy_up()
 SELECT shop.now() | nothing is known of the function shop.now()
 CREATE TABLE n AS SELECT tidy_up(id) FROM orders | nothing is known of the function tidy_up()
@@ -166,6 +176,7 @@ def test_what_nobody_can_tell_is_unknown(line: str) -> None:
 def test_what_an_earlier_one_of_the_same_migrations_made_is_unknown_to_old_code() -> None:
     assert impact("CREATE TABLE n (id int)", "ALTER TABLE n DROP COLUMN id").verdict == "additive"
     assert impact("SELECT 1", "ALTER TABLE n DROP COLUMN id").verdict == "breaking"
+    assert impact("CREATE TEMP TABLE orders (id int)", "DELETE FROM orders").verdict == "breaking"
     # Whoever leaves the search path may leave it for the next one as well.
     assert impact("CREATE TABLE n (id int)", "SET search_path = x", "DROP TABLE n").verdict == "breaking"
 
