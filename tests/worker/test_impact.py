@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from ops.engines import Migration
+from ops.sandbox.postgres import PostgresServer
 from ops.sandbox.shop import Shop
 from ops.worker.impact import impacts
 
@@ -50,7 +51,7 @@ CREATE TABLE n (id int); CREATE TRIGGER t BEFORE INSERT ON n EXECUTE FUNCTION f(
 CREATE TABLE n (id int); ALTER TABLE n ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON n USING (true); REVOKE ALL ON n FROM a
 CREATE TABLE s.n (id int); TRUNCATE s.n; DELETE FROM s.n; WITH o AS (SELECT 1) INSERT INTO s.n SELECT * FROM o
 CREATE TYPE mood AS ENUM ('good'); ALTER TYPE mood ADD VALUE 'bad'; ALTER TYPE mood RENAME VALUE 'bad' TO 'ill'
-CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql AS '1'; CREATE OR REPLACE FUNCTION f(b int) RETURNS int LANGUAGE sql AS '2'
+CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE OR REPLACE FUNCTION f(a int) RETURNS int LANGUAGE sql AS 'SELECT 2'
 CREATE INDEX i ON orders (note); DROP INDEX i
 CREATE TEMP TABLE orders (id int); DELETE FROM orders; DROP TABLE orders
 ALTER TABLE orders ADD COLUMN x int; ALTER TABLE orders RENAME COLUMN x TO y; UPDATE orders SET y = 1
@@ -219,3 +220,28 @@ def test_old_code_does_fail_on_what_seems_harmless_and_is_called_breaking(shop: 
         connection.execute("INSERT INTO labels SELECT id FROM categories WHERE name = 'lone'")
         with pytest.raises(psycopg.errors.ForeignKeyViolation):
             connection.execute("DELETE FROM categories WHERE name = 'lone'")
+
+
+BEFORE = """
+CREATE SCHEMA before; SET search_path = before; CREATE TABLE orders (id int PRIMARY KEY, note text NOT NULL DEFAULT '',
+data jsonb, CONSTRAINT c CHECK (id > 0)); INSERT INTO orders VALUES (1); CREATE SCHEMA s;
+CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE ROLE a; CREATE ROLE reader;
+"""
+OLD_CODE = """
+INSERT INTO orders (id) VALUES (2); INSERT INTO orders VALUES (3, 'three', '{}') ON CONFLICT (id) DO NOTHING;
+UPDATE orders SET note = note || 'x', id = id + 10; SELECT id, note, data FROM orders; DELETE FROM orders
+"""
+
+
+# For these there would have to be another table, or no transaction.
+_APART = ("CREATE TABLE part ", "CREATE INDEX CONCURRENTLY", "CREATE EXTENSION", "CREATE SCHEMA")
+
+
+@pytest.mark.parametrize("sql", [sql for sql in ADDITIVE if not sql.startswith(_APART)])
+def test_old_code_does_go_on_after_what_is_additive(postgres: PostgresServer, sql: str) -> None:
+    with psycopg.connect(postgres.url()) as connection:
+        connection.execute(BEFORE)
+        connection.execute(sql)
+        connection.execute("SET search_path = before")
+        connection.execute(OLD_CODE)
+        connection.rollback()
