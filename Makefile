@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes
 
-.PHONY: help setup demo test quick lint bench lock clean
+.PHONY: help setup demo damage test quick lint bench lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -24,8 +24,11 @@ help:  ## List the targets
 
 setup: .venv/run  ## Install into .venv what the deploys and the sandbox need
 
-demo: .venv/run  ## Take a backup, prove it, damage it, see that the damage is found
-	@$(BIN)/python -m ops.sandbox.demo
+demo: .venv/run  ## Three releases, the last one broken with a breaking migration; and back, with the database
+	@$(BIN)/python -m ops.sandbox.demo rollback
+
+damage: .venv/run  ## Take a backup, prove it, damage it, see that the damage is found
+	@$(BIN)/python -m ops.sandbox.demo damage
 
 test: .venv/dev  ## Run all tests
 	@$(BIN)/python -m pytest -n 5 --dist worksteal
@@ -36,8 +39,9 @@ quick: .venv/dev  ## Run the tests without those that take long
 lint: .venv/dev  ## Check style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-bench: .venv/dev  ## Measure speed and memory against pg_dump, pg_restore and the runbooks' shell line
+bench: .venv/dev  ## Measure against pg_dump, pg_restore and the runbooks' shell line, and every step at 1.3 GB
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.steps
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 

@@ -1,7 +1,6 @@
 """This machine, as a small production: the servers of the sandbox, which ``python -m ops.sandbox up`` starts."""
 
 from ops import S3, Drill, Environment, Postgres, Retention, Sql, Supervisor
-from ops.environment import root
 from ops.sandbox import sandbox
 
 environment = Environment(
@@ -30,7 +29,7 @@ environment = Environment(
     drill=Drill(jobs=2),
     # How the schema migrates; elsewhere it may be Alembic(directory=…) or Dbmate(directory=…): docs/migrations.md.
     migrations=Sql(
-        directory=f"{root()}/ops/sandbox/migrations",
+        directory=str(sandbox.migrations),
         hosts="runner",  # the group of the host that has the application's code
         lint_fails=[],  # rules of squawk whose findings end the run; the others are shown
         lint_off=["prefer-robust-stmts"],  # rules that are not looked for

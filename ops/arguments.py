@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
+import pyinfra
 from pyinfra import state
 
 from ops.errors import ConfigurationError
@@ -20,6 +22,47 @@ from ops.errors import ConfigurationError
 _READ_BY_DEPLOY = re.compile(r"host\.data\.get\(\"(\w+)\"")
 # What pyinfra's own connectors read.
 _CONNECTORS = ("ssh_", "docker_", "chroot_", "_")
+# What every deploy takes: why it is run, for its record.
+_EVERYWHERE = ("reason",)
+_SECRET = re.compile(r"password|passwd|secret|token|key|credential|dsn|url", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What was typed, as a record shows it.
+
+    Args:
+        deploy: the names of the deploy files, or of the operation.
+        data: the options. A value whose name sounds like a secret is left out, and so is what connectors read.
+        reason: why, as ``--data reason=…`` says.
+    """
+
+    deploy: str
+    data: dict[str, str]
+    reason: str | None
+
+
+def typed() -> Typed:
+    """What was typed, parsed once more: operations run in threads that know nothing of the command line."""
+    if not pyinfra.is_cli:
+        return Typed("pyinfra", {}, None)
+    from pyinfra_cli.cli import cli
+
+    words = cli.make_context("pyinfra", sys.argv[1:], resilient_parsing=True).params
+    first, *others = [str(word) for word in words["operations"]]
+    options = list(words["data"])
+    if first.endswith(".py"):
+        deploy = "-".join(Path(name).stem for name in (first, *others))
+    else:
+        deploy = ".".join(first.split(".")[-2:])
+        options += others if "." in first else []
+    given = dict(option.partition("=")[::2] for option in options if "=" in option)
+    shown = {
+        name: "***" if _SECRET.search(name) else value
+        for name, value in given.items()
+        if not name.startswith(_CONNECTORS)
+    }
+    return Typed(re.sub(r"[^A-Za-z0-9_.-]", "-", deploy), shown, shown.pop("reason", None))
 
 
 def check() -> None:
@@ -49,7 +92,8 @@ def _environment_exists(name: str) -> None:
 
 
 def _options_are_known(options: list[str], deploys: list[Path]) -> None:
-    known = sorted({key for deploy in deploys for key in _READ_BY_DEPLOY.findall(deploy.read_text())})
+    read = {key for deploy in deploys for key in _READ_BY_DEPLOY.findall(deploy.read_text())}
+    known = sorted({*read, *_EVERYWHERE})
     for option in options:
         key, equals, _ = option.partition("=")
         if not equals:

@@ -266,6 +266,7 @@ class Environment(Described):
         migrations: how the database's schema migrates.
         services: what serves, in the order in which it is started.
         queues: the account on Cloudflare whose queues are paused and purged.
+        notify: who is told how a rollback ended: URLs as apprise knows them, which a Slack webhook's is as well.
     """
 
     name: Name
@@ -277,6 +278,7 @@ class Environment(Described):
     migrations: AnyMigrations | None = None
     services: tuple[AnyService, ...] = ()
     queues: Queues | None = None
+    notify: tuple[Secret, ...] = ()
 
     @field_validator("services")
     @classmethod

@@ -5,8 +5,6 @@ It keeps out those who connect as the same user, which is who may do the same th
 
 from __future__ import annotations
 
-import getpass
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from datetime import UTC, datetime
 from shlex import quote
 
 from ops.errors import HostUnreachable, LockHeld, OpsError
+from ops.owner import owner
 from ops.platforms.shell import Ran, Shell, must
 
 _LONGEST = 24 * 3600
@@ -47,10 +46,10 @@ def held(shell: Shell, name: str) -> Iterator[None]:
         HostUnreachable: the host did not answer.
     """
     now = datetime.now(UTC)
-    owner = f"{getpass.getuser()}@{socket.gethostname()} since {now:%Y-%m-%d %H:%M:%S} UTC"
+    who = f"{owner()} since {now:%Y-%m-%d %H:%M:%S} UTC"
     token = f"{now:%H%M%S.%f}-{id(shell)}"
     file = quote(name)
-    hold = _HOLD.format(name=file, held=_HELD, owner=quote(owner), token=token)
+    hold = _HOLD.format(name=file, held=_HELD, owner=quote(who), token=token)
     ended: list[Ran | OpsError] = []
     # pyinfra waits for a command's end, so somebody else has to.
     holder = threading.Thread(target=lambda: ended.append(_run(shell, f"{_DIRECTORY}{hold}")), daemon=True)

@@ -18,6 +18,7 @@ from ops.worker import ANSWER, MARK
 
 _RED = "\x1b[31m"
 _said: set[tuple[str, str]] = set()
+_interrupted = False
 
 
 def install() -> None:
@@ -31,7 +32,14 @@ def install() -> None:
         signal.signal(signal.SIGINT, _interrupt)
 
 
+def interrupted() -> bool:
+    """Whether Ctrl-C ends this run."""
+    return _interrupted
+
+
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    global _interrupted
+    _interrupted = True
     click.echo("Interrupted: what was begun is finished or cleaned up where it runs; look how it is", err=True)
     if state.pool is not None:
         state.pool.kill(block=False)
@@ -52,6 +60,11 @@ def say(words: str) -> None:
     if (host.name, words) not in _said:
         _said.add((host.name, words))
         host.log(words)
+
+
+def warn(words: str) -> None:
+    """Print a line that belongs to no host and ends nothing."""
+    logger.warning(words)
 
 
 def failure(on: Host, error: OpsError) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
-import socket
 import sys
-from collections.abc import Callable
-from functools import cache, wraps
+from functools import cache
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 from pyinfra import host, inventory, state
 from pyinfra.api.command import QuoteString, StringCommand
@@ -20,26 +17,27 @@ from pyinfra.connectors.local import LocalConnector
 
 from ops import output
 from ops.clouds import google
-from ops.environment import Environment, root
-from ops.errors import ConfigurationError, OpsError, WorkerFailed
+from ops.environment import Directory, Environment, root
+from ops.errors import ConfigurationError, HostUnreachable, OpsError, WorkerFailed
 from ops.migrations import Migrations
+from ops.owner import owner
 from ops.secrets import revealed
-from ops.steps import Step, Steps, guarded
+from ops.stores import Documents, open_store
+from ops.stores.remote import RemoteDocuments
 from ops.worker import ANSWER, MARK
 
-P = ParamSpec("P")
 
-
-def environment() -> Environment:
-    """The environment of the host at hand.
+def environment(of: Host | None = None) -> Environment:
+    """The environment of a host; none: of the host at hand.
 
     Raises:
         ConfigurationError: the inventory names none.
     """
-    found = host.data.get("environment")
+    one = host if of is None else of
+    found = one.data.get("environment")
     if not isinstance(found, Environment):
         raise ConfigurationError(
-            f"no environment is known for the host {host.name}",
+            f"no environment is known for the host {one.name}",
             'The inventory must hold environment = Environment(…) and runner = environment.group("@local")',
         )
     return found
@@ -60,17 +58,21 @@ def is_first_of(group: str) -> bool:
     Raises:
         ConfigurationError: there is none, or ``--limit`` leaves it out.
     """
-    try:
-        first = inventory.get_group(group)[0]
-    except (NoGroupError, IndexError):
-        raise ConfigurationError(
-            f"the inventory has no group {group}", f'Write: {group} = environment.group("@local")'
-        ) from None
+    first = _first_of(group)
     if not state.is_host_in_limit(first):
         raise ConfigurationError(
             f"the {group} {first.name} is left out, so nothing can be done", f"Add --limit {first.name}"
         )
     return bool(host.name == first.name)
+
+
+def _first_of(group: str) -> Host:
+    try:
+        return inventory.get_group(group)[0]
+    except (NoGroupError, IndexError):
+        raise ConfigurationError(
+            f"the inventory has no group {group}", f'Write: {group} = environment.group("@local")'
+        ) from None
 
 
 def workers() -> set[str]:
@@ -79,28 +81,31 @@ def workers() -> set[str]:
     return {"runner", *([migrations.hosts] if migrations else [])}
 
 
-def request(verb: str, **arguments: Any) -> str:
+def request(here: Environment, verb: str, **arguments: Any) -> str:
     """The request for a verb: the part of the environment that it needs, secrets revealed, as one line of JSON.
 
     Raises:
         SecretMissing: a secret that this verb needs cannot be found.
     """
-    here = environment()
     asked: dict[str, Any] = {
         "environment": here.name,
-        "database_name": here.database.name(),
-        "owner": f"{getpass.getuser()}@{socket.gethostname()}",
+        "database_name": "" if verb == "small" else here.database.name(),
+        "owner": owner(),
         "store": revealed(here.store),
         **arguments,
     }
     if verb in ("list", "prune"):
         asked["retention"] = here.retention.model_dump()
-    if verb == "dump":
+    if verb in ("dump", "loss", "beside", "swap"):
         here.database.parameters()  # refuses a malformed or pooled URL before anything is sent anywhere
         asked["database"] = revealed(here.database)
+    if verb == "dump":
+        asked["migrations"] = here.migrations and revealed(here.migrations.model_copy(update={"job": None}))
     if verb in ("migrate", "revert"):
         here.database.parameters()
         asked.update(database=revealed(here.database), migrations=revealed(_with_token(here.migrations)))
+    if verb == "beside":
+        asked["jobs"] = here.drill.jobs
     if verb in ("drill", "migrate", "revert"):
         here.drill_server().parameters()
         asked.update(server=revealed(here.drill_server()), jobs=here.drill.jobs)
@@ -115,42 +120,61 @@ def _with_token(migrations: Migrations | None) -> Migrations | None:
     return migrations.model_copy(update={"job": job})
 
 
-def ask(verb: str, show: bool = False, **arguments: Any) -> dict[str, Any]:
-    """Run a verb on the host at hand and wait for its answer.
+def ask(verb: str, show: bool = False, on: Host | None = None, **arguments: Any) -> dict[str, Any]:
+    """Run a verb on a host and wait for its answer.
 
     Args:
         verb: one of ``ops.worker``'s.
         show: print its progress as it comes.
+        on: the host; none: the host at hand.
         arguments: of the request.
 
     Raises:
         OpsError: what the worker answered, or that it did not.
     """
-    told = request(verb, **arguments)
+    there = inventory.get_host(host.name) if on is None else on
+    told = request(environment(there), verb, **arguments)
     output.install()
-    _, printed = host.run_shell_command(
-        worker_command(host, verb), print_output=show or state.print_output, print_input=state.print_input, _stdin=told
+    _, printed = there.run_shell_command(
+        worker_command(there, verb), print_output=show or state.print_output, print_input=state.print_input, _stdin=told
     )
     answers = [line for line in printed.stdout_lines if line.startswith(ANSWER)]
     if not answers:
-        raise _no_answer(printed.stderr_lines)
+        raise _no_answer(there, printed.stderr_lines)
     answer: dict[str, Any] = json.loads(answers[-1])["answer"]
     if "error" in answer:
         raise OpsError.from_json(answer)
     return answer
 
 
-def _no_answer(said: list[str]) -> WorkerFailed:
+def _no_answer(there: Host, said: list[str]) -> WorkerFailed:
     last = next((line for line in reversed(said) if line.strip()), "it said nothing").removeprefix(MARK)
     if "not found" in last or "No such file" in last or "No module named" in last:
         return WorkerFailed(
-            f"the runner {host.name} does not have this version of the software ({last.strip()})",
-            f"Type: pyinfra {environment().name} deploys/runner.py",
+            f"the runner {there.name} does not have this version of the software ({last.strip()})",
+            f"Type: pyinfra {environment(there).name} deploys/runner.py",
         )
     return WorkerFailed(
-        f"the worker on {host.name} was killed before it answered; its last words: {last.strip()}",
+        f"the worker on {there.name} was killed before it answered; its last words: {last.strip()}",
         "Run this again: what it left unfinished is swept away first",
     )
+
+
+def documents() -> Documents:
+    """Small objects of the environment's store, from here: a directory lies on the runner, where only the worker is.
+
+    Raises:
+        ConfigurationError: the inventory has no runner.
+        HostUnreachable: it cannot be connected to.
+    """
+    described = environment().store
+    if not isinstance(described, Directory) or isinstance((on := _first_of("runner")).connector, LocalConnector):
+        return open_store(described)
+    if not on.connected:  # --limit leaves it out
+        on.connect(reason="for the store")
+    if not on.connected:
+        raise HostUnreachable(f"the runner {on.name}, where the store is, could not be reached", "Look at the host")
+    return RemoteDocuments(f"{described.path} on {on.name}", lambda what: ask("small", on=on, small=what))
 
 
 def worker_command(on: Host, verb: str) -> StringCommand:
@@ -183,27 +207,3 @@ def package() -> list[Path]:
     files = [*here.glob("*.py"), *(here / "worker").glob("*")]
     files += [file for part in ("stores", "engines", "clouds") for file in (here / part).glob("*.py")]
     return sorted(file for file in files if file.is_file())
-
-
-class Work(Step):
-    """A verb for the worker, as a command of pyinfra.
-
-    Args:
-        verb: one of ``ops.worker``'s.
-        words: what it will do, for the plan and for the log.
-        arguments: of the request.
-    """
-
-    def __init__(self, verb: str, words: str, **arguments: Any) -> None:
-        super().__init__(words, lambda: ask(verb, show=True, **arguments))
-
-
-def on_runner(step: Callable[P, Steps]) -> Callable[P, Steps]:
-    """Let a step run on the runner only; what fails while it runs is that step's failure, not the end of the deploy."""
-
-    @wraps(step)
-    def inner(*args: P.args, **kwargs: P.kwargs) -> Steps:
-        if is_runner():
-            yield from step(*args, **kwargs)
-
-    return guarded(inner)

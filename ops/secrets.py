@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -36,6 +38,11 @@ class Secret:
         """
         if self._value is None:
             self._value = self._find()
+        return self._value
+
+    @property
+    def known(self) -> str | None:
+        """The value, if it has been looked up already."""
         return self._value
 
     def __repr__(self) -> str:
@@ -72,6 +79,42 @@ def revealed(part: Any) -> Any:
     if isinstance(part, list | tuple):
         return [revealed(each) for each in part]
     return part
+
+
+def hidden(document: Any, part: Any) -> Any:
+    """A document without the secrets of a description: whatever its texts quote of them becomes ``***``.
+
+    Secrets that were never looked up cannot be in it; one of fewer than four characters is let through.
+    """
+    values = sorted({value for value in _known(part) if len(value) >= 4}, key=len, reverse=True)
+
+    def clean(found: Any) -> Any:
+        if isinstance(found, str):
+            for value in values:
+                found = found.replace(value, "***")
+            return found
+        if isinstance(found, dict):
+            return {clean(key): clean(value) for key, value in found.items()}
+        return [clean(each) for each in found] if isinstance(found, list | tuple) else found
+
+    return clean(document)
+
+
+def _known(part: Any) -> Iterator[str]:
+    """The secrets of a description that have been looked up, and the passwords within those that are URLs."""
+    if isinstance(part, Secret):
+        if part.known:
+            yield part.known
+            with suppress(ValueError):
+                password = urlsplit(part.known).password or ""
+                yield password
+                yield unquote(password)
+    elif isinstance(part, BaseModel):
+        for _, value in part:
+            yield from _known(value)
+    elif isinstance(part, list | tuple):
+        for each in part:
+            yield from _known(each)
 
 
 def secret(name: str, *, command: str | None = None, env_file: str = ".env") -> Secret:

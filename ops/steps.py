@@ -11,7 +11,7 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
-from ops import output
+from ops import environment_lock, output, recorder, runner
 from ops.errors import OpsError
 
 P = ParamSpec("P")
@@ -24,27 +24,51 @@ class Step(PyinfraCommand):
     Args:
         words: what it will do, for the plan and for the log.
         do: does it.
+        alone: whether nobody else may change the environment meanwhile, so that its lock is needed.
     """
 
-    def __init__(self, words: str, do: Callable[[], object]) -> None:
+    def __init__(self, words: str, do: Callable[[], object], alone: bool = True) -> None:
         super().__init__()
         self.words = words
         self.do = do
+        self.alone = alone
 
     def __repr__(self) -> str:
         return self.words
 
     def execute(self, state: State, host: Host, connector_arguments: Any) -> bool:
-        """Do it. A failure is one red line with a hint, below the log that it brings along."""
+        """Do it, on record. A failure is one red line with a hint, below the log that it brings along."""
         host.log(self.words)
         try:
-            self.do()
+            if self.alone:
+                environment_lock.hold()
+            with recorder.step(host, self.words):
+                self.do()
         except OpsError as error:
+            recorder.failed(host, error)
             for line in getattr(error, "log", ()):
                 host.log(f"| {line}")
             output.failure(host, error)
             return False
         return True
+
+
+class Work(Step):
+    """A verb for the worker, which takes the locks that it needs itself.
+
+    Args:
+        verb: one of ``ops.worker``'s.
+        words: what it will do, for the plan and for the log.
+        arguments: of the request.
+    """
+
+    def __init__(self, verb: str, words: str, **arguments: Any) -> None:
+        def do() -> None:
+            answer = runner.ask(verb, show=True, **arguments)
+            if isinstance(backup := answer.get("backup"), dict):
+                recorder.know(backup=backup["id"])
+
+        super().__init__(words, do, alone=False)
 
 
 class Failure(PyinfraCommand):
@@ -59,6 +83,7 @@ class Failure(PyinfraCommand):
 
     def execute(self, state: State, host: Host, connector_arguments: Any) -> bool:
         """Say it."""
+        recorder.failed(host, self.error)
         output.failure(host, self.error)
         return False
 
@@ -69,6 +94,8 @@ def guarded(step: Callable[P, Steps]) -> Callable[P, Steps]:
     @wraps(step)
     def inner(*args: P.args, **kwargs: P.kwargs) -> Steps:
         output.install()
+        if state.is_executing:
+            recorder.entered()
         try:
             yield from step(*args, **kwargs)
         except OpsError as error:
@@ -77,6 +104,17 @@ def guarded(step: Callable[P, Steps]) -> Callable[P, Steps]:
             yield Failure(error)
 
     return inner
+
+
+def on_runner(step: Callable[P, Steps]) -> Callable[P, Steps]:
+    """Let a step run on the runner only; what fails while it runs is that step's failure, not the end of the deploy."""
+
+    @wraps(step)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> Steps:
+        if runner.is_runner():
+            yield from step(*args, **kwargs)
+
+    return guarded(inner)
 
 
 def plan(words: str) -> None:

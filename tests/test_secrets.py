@@ -5,8 +5,9 @@ import subprocess
 
 import pytest
 
+from ops import S3, Postgres
 from ops.errors import ConfigurationError, SecretMissing
-from ops.secrets import Secret, revealed, secret
+from ops.secrets import Secret, hidden, revealed, secret
 
 
 @pytest.fixture(autouse=True)
@@ -68,12 +69,29 @@ def test_an_unreadable_file_is_named(monkeypatch):
 
 
 def test_no_print_shows_it():
-    hidden = Secret("TOKEN", lambda: "hunter2")
-    hidden.reveal()
-    assert "hunter2" not in f"{hidden} {hidden!r} {[hidden]} {vars(hidden).keys()}"
-    assert revealed(hidden) == "hunter2"
+    token = Secret("TOKEN", lambda: "hunter2")
+    token.reveal()
+    assert "hunter2" not in f"{token} {token!r} {[token]} {vars(token).keys()}"
+    assert revealed(token) == "hunter2"
 
 
 def test_one_secret_may_be_named_twice(monkeypatch):
     monkeypatch.setenv("TOKEN", "x")
     assert (secret("TOKEN").reveal(), secret("TOKEN").reveal()) == ("x", "x")
+
+
+def test_what_a_text_quotes_of_secrets_that_were_looked_up_is_hidden_wherever_it_stands():
+    url = Secret("URL", lambda: "postgresql://u:p%40ssword@db/shop")
+    never = Secret("NEVER", lambda: pytest.fail("it was looked up"))
+    part = Postgres(url=url), [S3(bucket="backups", access_key=never, secret_key="in the clear")]
+    document = {"words": ["no postgresql://u:p%40ssword@db/shop", "as p@ssword, in the clear"], "seconds": 3.5}
+    assert hidden(document, part) == document, "nothing was looked up, so nothing can be quoted"
+    url.reveal()
+    part[1][0].secret_key.reveal()
+    assert hidden(document, part) == {"words": ["no ***", "as ***, ***"], "seconds": 3.5}
+
+
+def test_a_secret_that_is_no_url_at_all_is_hidden_too():
+    odd = Secret("ODD", lambda: "http://[odd")
+    odd.reveal()
+    assert hidden("it is http://[odd, and abc", [odd]) == "it is ***, and abc"

@@ -51,6 +51,10 @@ class AlembicEngine(Engine):
                 pending.append(_migration(event["pending"], event))
         return Status(", ".join(sorted(current)) or None, tuple(pending), (), unknown)
 
+    def current(self, connection: psycopg.Connection) -> str | None:
+        """See ``Engine``."""
+        return ", ".join(sorted(self._current(connection))) or None
+
     def applied(self, connection: psycopg.Connection) -> tuple[Migration, ...]:
         """See ``Engine``. Alembic writes down only the last; what that rests on is known by the code alone."""
         return self.since(connection, None)

@@ -174,6 +174,14 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def current(self, connection: psycopg.Connection) -> str | None:
+        """The migration that was applied last, by what stands in the database alone: the code need not be here.
+
+        Args:
+            connection: ours, as for ``status``.
+        """
+
+    @abstractmethod
     def applied(self, connection: psycopg.Connection) -> tuple[Migration, ...]:
         """What the database has applied, oldest first: the engine's own way back undoes the last of them.
 

@@ -65,6 +65,10 @@ class CloudRunJobEngine(Engine):
         """See ``Engine``."""
         return self._engine.status(connection)
 
+    def current(self, connection: psycopg.Connection) -> str | None:
+        """See ``Engine``."""
+        return self._engine.current(connection)
+
     def applied(self, connection: psycopg.Connection) -> tuple[Migration, ...]:
         """See ``Engine``."""
         return self._engine.applied(connection)

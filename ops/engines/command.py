@@ -41,6 +41,10 @@ class CommandEngine(Engine):
             unknown=tuple(id for id in applied if id not in files),
         )
 
+    def current(self, connection: psycopg.Connection) -> str | None:
+        """See ``Engine``."""
+        return next(reversed(self._applied(connection)), None)
+
     def applied(self, connection: psycopg.Connection) -> tuple[Migration, ...]:
         """See ``Engine``."""
         directory = tool.directory(self._description.directory)

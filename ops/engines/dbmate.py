@@ -49,6 +49,10 @@ class DbmateEngine(Engine):
             unknown=tuple(id for id in applied if id not in migrations),
         )
 
+    def current(self, connection: psycopg.Connection) -> str | None:
+        """See ``Engine``."""
+        return next(reversed(self._applied(connection)), None)
+
     def applied(self, connection: psycopg.Connection) -> tuple[Migration, ...]:
         """See ``Engine``. dbmate does not write down when; what it undoes is the highest version."""
         migrations = {migration.id: migration for migration in self._migrations("down")}

@@ -67,6 +67,11 @@ class PrismaEngine(Engine):
             changed=tuple(name for name in finished if name in files and recorded[name][0] != tool.digest(files[name])),
         )
 
+    def current(self, connection: psycopg.Connection) -> str | None:
+        """See ``Engine``."""
+        recorded = self._recorded(connection).items()
+        return next((name for name, (_, done, undone, *_) in reversed(recorded) if done and not undone), None)
+
     def applied(self, connection: psycopg.Connection) -> tuple[Migration, ...]:
         """See ``Engine``. None has a way back."""
         files = self._files()

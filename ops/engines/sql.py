@@ -53,6 +53,10 @@ class SqlEngine(Engine):
             ),
         )
 
+    def current(self, connection: psycopg.Connection) -> str | None:
+        """See ``Engine``."""
+        return next((id for id, _, done in reversed(self._recorded(connection)) if done), None)
+
     def applied(self, connection: psycopg.Connection) -> tuple[Migration, ...]:
         """See ``Engine``."""
         files = self._files()

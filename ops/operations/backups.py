@@ -11,8 +11,7 @@ from ops import clock, output, runner
 from ops.environment import Environment
 from ops.errors import BackupMissing
 from ops.facts.backups import Backups
-from ops.runner import on_runner
-from ops.steps import Steps, plan
+from ops.steps import Steps, Work, on_runner, plan
 
 
 @operation()
@@ -38,7 +37,7 @@ def take(max_age: str | int | float | None = None) -> Steps:
         return
     words = f"Take a backup of {here.name}/{here.database.name()} into {known['location']}"
     plan(f"{words} ({_why_take(newest)})")
-    yield runner.Work("dump", words, max_age=seconds)
+    yield Work("dump", words, max_age=seconds)
 
 
 @operation()
@@ -94,7 +93,7 @@ def drill(backup: str | None = None, max_age: str | int | float | None = None) -
         return
     words = f"Prove the backup {chosen['id']} by a restore into a scratch database on {_server(here)}"
     plan(words)
-    yield runner.Work("drill", words, backup=chosen["id"] if backup else None, max_age=seconds)
+    yield Work("drill", words, backup=chosen["id"] if backup else None, max_age=seconds)
 
 
 @operation()
@@ -116,7 +115,7 @@ def prune() -> Steps:
         return
     for backup in going:
         plan(f"Remove {backup['id']} ({_megabytes(backup)}): {backup['why']}")
-    yield runner.Work("prune", f"Remove {len(going)} of {_counted(known['backups'])}")
+    yield Work("prune", f"Remove {len(going)} of {_counted(known['backups'])}")
 
 
 @operation()

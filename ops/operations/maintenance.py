@@ -53,6 +53,11 @@ def page(service: str, on: bool) -> Steps:
     + service: the name of an nginx
     + on: whether it is to do so
     """
+    yield from turning(service, on)
+
+
+def turning(service: str, on: bool) -> Steps:
+    """The steps of ``page``."""
     found = places.mine(service)
     if found is None:
         return

@@ -7,7 +7,7 @@ from typing import Any
 
 from pyinfra.api.operation import operation
 
-from ops import output, runner
+from ops import output, recorder, runner
 from ops.environment import Environment
 from ops.errors import ConfigurationError, MigrationError, MigrationRefused
 from ops.migrations import Migrations
@@ -77,9 +77,19 @@ def reverted(to: str | int, report: str | None = None) -> Steps:
         migrations.reverted(name="Undo the migrations", to="0041_prices")
     """
     here, described = _described()
-    if not runner.is_first_of(described.hosts):
-        return
-    to = str(to)  # pyinfra takes what is typed and all digits for a number
+    if runner.is_first_of(described.hosts):
+        # pyinfra takes what is typed and all digits for a number
+        yield from reverting(here, str(to), report)
+
+
+def reverting(here: Environment, to: str, report: str | None = None) -> Steps:
+    """The steps of ``reverted``, for an operation that finds out by itself how far to go.
+
+    Args:
+        here: the environment.
+        to: the migration that is to be the last one, or ``base``.
+        report: a file on this machine for the report, as Markdown.
+    """
     known = runner.ask("revert", until="status", to=to)
     if not known["undo"]:
         output.say(f"no migration was applied after {to}; {here.name} is at {known['current'] or 'none'}")
@@ -135,7 +145,7 @@ def _as_far_as(until: str, report: str | None, hotfix: dict[str, str] | None = N
     words = f"{'Rehearse' if until == 'rehearsal' else 'Rehearse and apply'} {_named(known['pending'])}"
     output.table(migration_report.lint_table(known))
     plan(words)
-    yield Step(words, lambda: _carry_out(here, "migrate", report, until=until, hotfix=hotfix))
+    yield Step(words, lambda: _carry_out(here, "migrate", report, until=until, hotfix=hotfix), alone=until == "proof")
 
 
 def _carry_out(here: Environment, verb: str, report: str | None, **asked: Any) -> None:
@@ -146,7 +156,12 @@ def _carry_out(here: Environment, verb: str, report: str | None, **asked: Any) -
             _tell(here, {**refused.report, "refused": refused.problem}, report)
         raise
     _tell(here, answer, report)
+    if answer.get("restore_point"):
+        recorder.know(backup=answer["restore_point"])
+    if answer.get("undone"):
+        recorder.know(migrations={"from": answer["current"], "undone": answer["undone"]})
     if answer.get("applied"):
+        recorder.know(migrations={"from": answer["current"], "applied": answer["applied"]})
         global _applied
         _applied = True
 

@@ -7,8 +7,7 @@ from pyinfra.api.operation import operation
 from ops import output, runner
 from ops.errors import ConfigurationError
 from ops.platforms.queues import CloudflareQueues
-from ops.runner import on_runner
-from ops.steps import Step, Steps, plan
+from ops.steps import Step, Steps, on_runner, plan
 
 
 @operation()

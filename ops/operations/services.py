@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager
 from pyinfra import host, inventory, state
 from pyinfra.api.operation import operation
 
-from ops import host_lock, output, roll, runner
+from ops import environment_lock, host_lock, output, recorder, roll, runner
 from ops.errors import ConfigurationError, ReleaseMissing, ServiceError, ServiceUnhealthy
-from ops.operations import board, places
+from ops.operations import board, places, revision
 from ops.operations.places import Place
 from ops.platforms import State, Status
 from ops.steps import Step, Steps, guarded, plan
@@ -122,7 +122,7 @@ def restart(service: str, batch: int | str = 1) -> Steps:
 
         services.restart(name="Restart the service", service="api", batch=2)
     """
-    at_once = _at_once(batch)
+    at_once = hosts_at_once(batch)
     with _queued(service):
         found = places.mine(service)
         if found is None:
@@ -131,8 +131,14 @@ def restart(service: str, batch: int | str = 1) -> Steps:
         instances = ", ".join(instance.name for instance in status.instances)
         words = f"Restart {service}: {instances}{f' (release {status.release})' if status.release else ''}"
         plan(words)
+
+        def do() -> None:
+            _restarted(found)
+            if status.release:
+                recorder.released(service, status.release, revision.current())
+
         with _alone(found):
-            yield _in_turn(words, found, status, at_once, lambda: _restarted(found))
+            yield _in_turn(words, found, status, at_once, do)
 
 
 @operation()
@@ -217,7 +223,17 @@ def activate(service: str, release: str | int, batch: int | str = 1) -> Steps:
     + release: the platform's own name for it
     + batch: on how many hosts at once
     """
-    release, at_once = _release(release), _at_once(batch)
+    yield from activating(service, _release(release), hosts_at_once(batch))
+
+
+def activating(service: str, release: str, at_once: int) -> Steps:
+    """The steps of ``activate``, for an operation that finds out the release by itself.
+
+    Args:
+        service: its name.
+        release: the platform's own name for it.
+        at_once: on how many hosts.
+    """
     with _queued(service):
         found = places.mine(service)
         if found is None:
@@ -238,9 +254,10 @@ def activate(service: str, release: str | int, batch: int | str = 1) -> Steps:
         plan(words)
 
         def do() -> None:
-            if platform.activate(release) and not platform.rolls:
-                return
-            _restarted(found)
+            recorder.know(releases={service: {"from": status.release, "to": release}})
+            if not platform.activate(release) or platform.rolls:
+                _restarted(found)
+            recorder.released(service, release, revision.current())
 
         with _alone(found):
             yield _in_turn(words, found, status, at_once, do)
@@ -261,7 +278,12 @@ def _release(release: str | int) -> str:
     return str(release)
 
 
-def _at_once(batch: int | str) -> int:
+def hosts_at_once(batch: int | str) -> int:
+    """The number that ``--data batch=…`` says.
+
+    Raises:
+        ConfigurationError: it says none.
+    """
     try:
         at_once = int(batch)
     except ValueError:
@@ -297,6 +319,7 @@ def _in_turn(words: str, found: Place, status: Status, at_once: int, do: Callabl
     def wait_and_do() -> None:
         with _turns.one(found.who, (well, list(inventory).index(host)), at_once):
             _refuse_after_failure(found)
+            environment_lock.hold()  # it may have been taken away while the others had their turns
             do()
 
     return Step(words, wait_and_do)

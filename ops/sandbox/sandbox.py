@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from ops.errors import ConfigurationError
 from ops.sandbox.postgres import PostgresServer
 from ops.sandbox.s3 import S3Server
 from ops.sandbox.server import Server
-from ops.sandbox.supervisor import WebServer
+from ops.sandbox.supervisor import RELEASES, WebServer
 
 
 class Sandbox:
@@ -109,6 +110,15 @@ class Sandbox:
         """TCP ports of its instances on 127.0.0.1."""
         return [self.web.ports[instance] for instance in self.web.instances]
 
+    @property
+    def migrations(self) -> Path:
+        """The directory of the shop's migrations: to be added to."""
+        return self.directory / "migrations"
+
+    def _copy_migrations(self) -> None:
+        if not self.migrations.exists():
+            shutil.copytree(Path(__file__).with_name("migrations"), self.migrations)
+
     def servers(self) -> tuple[PostgresServer, S3Server, WebServer]:
         """All servers, whether they run or not."""
         return self._servers(self._read())
@@ -137,6 +147,8 @@ class Sandbox:
                 self._remember_ports(state, postgres, s3, web)
                 postgres.wait()
                 shop.create(postgres, state["shop"]["password"])
+                web.use(postgres.url(self.database, self.database_user, state["shop"]["password"]))
+                self._copy_migrations()
                 web.wait()
                 s3.wait()
                 self._remember_ports(state, postgres, s3, web)
@@ -163,7 +175,7 @@ class Sandbox:
         return (
             PostgresServer(self.directory / "postgres", **state.get("postgres", {})),
             S3Server(self.directory / "s3", self.bucket, **state.get("s3", {})),
-            WebServer(self.directory / "web", **state.get("web", {})),
+            WebServer(self.directory / "web", **state.get("web", {}), serving=RELEASES[0]),
         )
 
     def _begin(self) -> dict[str, Any]:

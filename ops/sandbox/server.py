@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import time
@@ -19,6 +20,8 @@ from ops.sandbox.ports import free, is_free
 # The program writes its own process id, before it becomes the server, into the file that it holds locked:
 # whenever the lock is held, the id is there or about to be.
 _WRITE_OWN_PID = 'echo $$ >&0; exec "$@"'
+_PORT_TAKEN = re.compile(r"port \d+ .*is not available|[Aa]ddress already in use")
+"""The last word of a server that found its port taken."""
 
 
 class Server(ABC):
@@ -139,9 +142,10 @@ class Server(ABC):
                 self.stop()
                 raise self._failure(f"did not serve within {self._patience:.0f} s")
             if not self.running:
-                if all(is_free(port, self._offsets) for port in self.ports.values()):
+                free_again = all(is_free(port, self._offsets) for port in self.ports.values())
+                if free_again and not _PORT_TAKEN.search(self._last_word()):
                     raise self._failure("did not start")
-                # Somebody took a port between our look and the server's.
+                # Somebody took a port between our look and the server's, perhaps for a moment only.
                 self.launch()
             time.sleep(0.02)
 
@@ -180,9 +184,11 @@ class Server(ABC):
                 self.ports[use] = free(set(self.ports.values()), self._offsets)
 
     def _failure(self, what: str) -> ToolError:
+        return ToolError(f"{self.name} {what}: {self._last_word()}", f"See {self.log}")
+
+    def _last_word(self) -> str:
         lines = self.log.read_text(errors="replace").split("\n") if self.log.exists() else []
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "it wrote no log")
-        return ToolError(f"{self.name} {what}: {last}", f"See {self.log}")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "it wrote no log")
 
     @abstractmethod
     def _prepare(self) -> None:

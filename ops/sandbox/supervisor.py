@@ -17,6 +17,12 @@ from ops.sandbox.ports import free
 from ops.sandbox.server import Server
 
 RELEASES = ("2026-11-01", "2026-11-08", "2026-11-15")
+_CUSTOMERS = {
+    RELEASES[0]: "SELECT count(*) FROM customers WHERE name <> ''",
+    RELEASES[1]: "SELECT count(*) FROM customers WHERE name <> '' AND birthday IS NULL",
+    # Its author has mistyped full_name, which its migration makes of name.
+    RELEASES[2]: "SELECT count(*) FROM customers WHERE fullname <> ''",
+}
 
 
 class WebServer(Server):
@@ -25,6 +31,7 @@ class WebServer(Server):
     Args:
         directory: where it lives; its parent must exist.
         ports: the ports to listen on; others are taken when not free.
+        serving: the release that it has at first, after those before it.
         password: of supervisord's own interface; random when not given.
     """
 
@@ -33,10 +40,18 @@ class WebServer(Server):
     _end = signal.SIGTERM
     _grace = 15
 
-    def __init__(self, directory: Path, ports: dict[str, int] | None = None, password: str | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        ports: dict[str, int] | None = None,
+        password: str | None = None,
+        serving: str = RELEASES[-1],
+    ) -> None:
         super().__init__(directory, dict(ports) if ports else _free_ports())
         self.password = password or secrets.token_urlsafe(24)
         self.configuration = self.data / "supervisord.conf"
+        self._serving = serving
+        self._url = self.data / "database_url"
 
     @property
     def command(self) -> str:
@@ -48,15 +63,27 @@ class WebServer(Server):
         """The directory that holds ``releases`` and ``current``."""
         return self.data / "web"
 
+    def use(self, url: str) -> None:
+        """Let the service find its database.
+
+        Args:
+            url: of it, password included.
+        """
+        self._url.touch(mode=0o600)
+        self._url.write_text(url)
+        privileges.own(self._url)
+
     def _prepare(self) -> None:
         self.data.mkdir(mode=0o700, exist_ok=True)
         web = self.releases
         for release in RELEASES:
             (web / "releases" / release).mkdir(parents=True, exist_ok=True)
             (web / "releases" / release / "release.txt").write_text(f"{release}\n")
+            (web / "releases" / release / "customers.sql").write_text(f"{_CUSTOMERS[release]}\n")
         if not (web / "current").is_symlink():
-            (web / "served.log").write_text("".join(f"{release}T09:00:00Z {release}\n" for release in RELEASES))
-            (web / "current").symlink_to(f"releases/{RELEASES[-1]}")
+            served = RELEASES[: RELEASES.index(self._serving) + 1]
+            (web / "served.log").write_text("".join(f"{release}T09:00:00Z {release}\n" for release in served))
+            (web / "current").symlink_to(f"releases/{self._serving}")
 
     def _command(self) -> list[str]:
         control = self.ports["control"]
@@ -72,7 +99,7 @@ class WebServer(Server):
             f"[supervisorctl]\nserverurl = http://127.0.0.1:{control}\n{password}"
             + "".join(
                 f"[program:{instance}]\n"
-                f"command = {sys.executable} -B {service} {self.ports[instance]} {self.data}/broken\n"
+                f"command = {sys.executable} -B {service} {self.ports[instance]} {self.data}/broken {self._url}\n"
                 f"directory = {self.releases}/current\n"
                 for instance in self.instances
             )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ops.environment import R2, S3, Directory
-from ops.stores.base import Entry, Source, Store
+from ops.stores.base import Documents, Entry, Source, Store
 
-__all__ = ["Entry", "Source", "Store", "open_store"]
+__all__ = ["Documents", "Entry", "Source", "Store", "open_store"]
 
 
 def open_store(description: S3 | R2 | Directory) -> Store:

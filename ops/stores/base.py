@@ -52,8 +52,8 @@ class Source(Protocol):
     def readinto(self, buffer: memoryview, /) -> int: ...
 
 
-class Store(ABC):
-    """Where backups lie. Keys are relative, with ``/`` between their parts, none of which begins with a dot.
+class Documents(ABC):
+    """Small objects. Keys are relative, with ``/`` between their parts, none of which begins with a dot.
 
     Every method may raise ``StoreUnreachable`` (after bounded retries; may be tried again), ``StoreDenied``,
     ``StoreMissing`` (no such bucket or directory) or plain ``StoreError`` (disk full, server failure); none
@@ -62,19 +62,6 @@ class Store(ABC):
 
     location: str
     """What messages call it: ``s3://bucket/prefix at http://host:port`` or ``/path``. No secret."""
-
-    @abstractmethod
-    def put(self, key: str, source: Source, size_hint: int = 0) -> int:
-        """Write a stream; the key appears with its last byte or not at all. Uses bounded memory.
-
-        Args:
-            key: a key nobody else writes.
-            source: where the bytes come from.
-            size_hint: an upper guess of the size in bytes, for choosing part sizes; 0 when there is none.
-
-        Returns:
-            The number of bytes written.
-        """
 
     @abstractmethod
     def put_if_absent(self, key: str, content: bytes) -> str:
@@ -106,19 +93,6 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def get(self, key: str, sink: Callable[[bytes], object], start: int = 0, length: int | None = None) -> int:
-        """Stream an object, or a range of it, in order into ``sink``; resumes where a broken connection ended.
-
-        What ``sink`` raises ends the transfer and is passed on.
-
-        Returns:
-            The number of bytes handed to ``sink``.
-
-        Raises:
-            ObjectMissing: no such key.
-        """
-
-    @abstractmethod
     def list(self, prefix: str = "") -> Iterable[Entry]:
         """Every object whose key starts with ``prefix``, in the order of their keys."""
 
@@ -133,6 +107,36 @@ class Store(ABC):
     @abstractmethod
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects, in the order given; a key that is not there is no error."""
+
+
+class Store(Documents):
+    """Where backups lie: documents, and objects of any size, which are streamed."""
+
+    @abstractmethod
+    def put(self, key: str, source: Source, size_hint: int = 0) -> int:
+        """Write a stream; the key appears with its last byte or not at all. Uses bounded memory.
+
+        Args:
+            key: a key nobody else writes.
+            source: where the bytes come from.
+            size_hint: an upper guess of the size in bytes, for choosing part sizes; 0 when there is none.
+
+        Returns:
+            The number of bytes written.
+        """
+
+    @abstractmethod
+    def get(self, key: str, sink: Callable[[bytes], object], start: int = 0, length: int | None = None) -> int:
+        """Stream an object, or a range of it, in order into ``sink``; resumes where a broken connection ended.
+
+        What ``sink`` raises ends the transfer and is passed on.
+
+        Returns:
+            The number of bytes handed to ``sink``.
+
+        Raises:
+            ObjectMissing: no such key.
+        """
 
     @abstractmethod
     def abort_uploads(self, prefix: str) -> int:

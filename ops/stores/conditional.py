@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ops.errors import PreconditionFailed, WeakStore
-from ops.stores.base import Store
+from ops.stores.base import Documents
 
 
-def require_conditional_writes(store: Store, key: str, etag: str, content: bytes) -> None:
+def require_conditional_writes(store: Documents, key: str, etag: str, content: bytes) -> None:
     """Try two writes to a lock just taken that must be refused; some providers do them without a word.
 
     Args:
@@ -39,7 +39,7 @@ def _other(etag: str) -> str:
     return other if other != etag else f"{etag}0"
 
 
-def _weak(store: Store, key: str, what: str) -> WeakStore:
+def _weak(store: Documents, key: str, what: str) -> WeakStore:
     store.delete([key])
     return WeakStore(
         f"{store.location} {what}: two runs could work at the same time",

@@ -17,9 +17,13 @@ VERBS = {
     "check": "read a backup as it lies in the store and compare its hash",
     "drill": "restore a backup into a scratch database and compare it with its manifest",
     "restore": "restore a backup into a database that does not exist yet",
+    "loss": "what a restore of a backup would lose, table by table; only reads",
+    "beside": "restore a backup beside its database, and prove it",
+    "swap": "let the database that was restored beside take the place of the real one, which is kept",
     "migrate": "lint, rehearse, apply and prove the pending migrations",
     "revert": "undo migrations that were applied, rehearsed first; or tell what that would mean",
     "prune": "remove what no retention rule keeps",
+    "small": "read or write a small object in the store",
 }
 
 

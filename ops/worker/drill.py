@@ -5,28 +5,23 @@ from __future__ import annotations
 import hashlib
 import socket
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
-
-import psycopg
 
 from ops import clock
 from ops.environment import Postgres
 from ops.errors import BackupDamaged, DatabaseError, ToolError
+from ops.lock import Lock
 from ops.stores import open_store
 from ops.worker.catalogue import DRILL_LOCK, DUMP, GLOBALS, Backup, Catalogue, State
 from ops.worker.check import intact, read, record
-from ops.worker.connection import connect, failure
-from ops.worker.fingerprint import differences, fingerprint, sequence_differences, sequences
-from ops.worker.lock import Lock
+from ops.worker.connection import connect
 from ops.worker.manifest import Manifest
 from ops.worker.progress import Meter, say
+from ops.worker.proof import compared
 from ops.worker.pulse import Pulse
 from ops.worker.request import Request
 from ops.worker.restore import created, drop, restore
-from ops.worker.rows import Name, count, large_objects, tables
 
 # A scratch server need not know the roles and tablespaces, and must never subscribe to anything.
 OPTIONS = [
@@ -54,8 +49,6 @@ _ARCHIVES_FAULT = (
     "violates",
     "invalid input syntax",
 )
-# What every new database has, and a restore does not take away.
-_FROM_TEMPLATE = ("schema public is not in the manifest", "extension plpgsql is not in the manifest")
 
 
 def run(request: Request) -> dict[str, Any]:
@@ -113,7 +106,7 @@ def _drill(catalogue: Catalogue, id: str, manifest: Manifest, request: Request, 
             except ToolError as error:
                 raise _blame(error, server, id, pulse) from None
             began = time.monotonic()
-            findings = list(_compare(manifest, server, scratch, request.jobs, pulse))
+            findings = list(compared(manifest, server, scratch, request.jobs, pulse))
             seconds["compare"] = round(time.monotonic() - began, 3)
     if findings:
         more = f" and {len(findings) - 3} more differences" if len(findings) > 3 else ""
@@ -153,36 +146,3 @@ def _blame(error: ToolError, server: Postgres, id: str, pulse: Pulse) -> Excepti
                 f"the backup {id} cannot be restored: {error.problem}", "Take a new backup and drill that"
             )
     return ToolError(f"the drill could not be carried out: {error.problem}", error.hint)
-
-
-def _compare(manifest: Manifest, server: Postgres, database: str, jobs: int, pulse: Pulse) -> Iterator[str]:
-    """Every difference between a restored database and the manifest, the worst first."""
-    try:
-        with closing(connect(server, database, pulse.cuts)) as connection:
-            names = tables(connection)
-            found = _count(server, database, names, jobs, pulse)
-            for table in manifest.tables:
-                rows = found.pop(Name(table.schema_name, table.name), None)
-                if rows is None:
-                    yield f"table {table} is missing"
-                elif rows != table.rows:
-                    yield f"table {table} has {rows} rows, the manifest says {table.rows}"
-            yield from (f"table {name} is not in the manifest" for name in found)
-            objects = large_objects(connection)
-            if objects != manifest.large_objects:
-                yield f"there are {objects} large objects, the manifest says {manifest.large_objects}"
-            schema = differences(manifest.fingerprint, fingerprint(connection))
-            yield from (difference for difference in schema if difference not in _FROM_TEMPLATE)
-            yield from sequence_differences(manifest.sequences, sequences(connection))
-    except psycopg.Error as error:
-        raise failure(error, server.parameters()) from None
-
-
-def _count(server: Postgres, database: str, names: list[Name], jobs: int, pulse: Pulse) -> dict[Name, int]:
-    def share(part: list[Name]) -> dict[Name, int]:
-        with closing(connect(server, database, pulse.cuts)) as connection:
-            return count(connection, part, lambda name: pulse.beat())
-
-    with ThreadPoolExecutor(jobs) as counters:
-        shares = counters.map(share, [names[first::jobs] for first in range(jobs)])
-        return {name: rows for part in shares for name, rows in part.items()}

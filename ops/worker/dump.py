@@ -13,8 +13,11 @@ from typing import Any, TypeVar
 import psycopg
 
 from ops import __version__, clock
+from ops.engines import open_engine
 from ops.environment import Postgres
 from ops.errors import BackupDamaged, ObjectMissing, OpsError
+from ops.lock import Lock
+from ops.migrations import Migrations
 from ops.stores import Store, open_store
 from ops.worker import tools
 from ops.worker.catalogue import BACKUP_LOCK, DUMP, GLOBALS, MANIFEST, Catalogue
@@ -23,7 +26,6 @@ from ops.worker.check import intact
 from ops.worker.connection import failure
 from ops.worker.fingerprint import sequences
 from ops.worker.hashed import Hashed
-from ops.worker.lock import Lock
 from ops.worker.manifest import Manifest, Sequence, StoredFile, Table, seal
 from ops.worker.program import PIPE, started
 from ops.worker.progress import Meter, reporting, say
@@ -54,7 +56,7 @@ def run(request: Request) -> dict[str, Any]:
                 say(f"{backup.id} is from the future and does not count: look at the clocks")
         id = _new_id(catalogue)
         try:
-            manifest = _take(store, catalogue, id, request.database)
+            manifest = _take(store, catalogue, id, request.database, request.migrations)
             lock.confirm()
             store.put_if_absent(catalogue.key(id, MANIFEST), seal(manifest))
             catalogue.forget()
@@ -93,7 +95,7 @@ def _new_id(catalogue: Catalogue) -> str:
     return id
 
 
-def _take(store: Store, catalogue: Catalogue, id: str, database: Postgres) -> Manifest:
+def _take(store: Store, catalogue: Catalogue, id: str, database: Postgres, migrations: Migrations | None) -> Manifest:
     began = clock.now()
     with Pulse(database.deadline, database) as pulse, exported(database, pulse) as (snapshot, holding):
         pg_dump = tools.for_dump(snapshot.major, database.bin_dir)
@@ -108,6 +110,7 @@ def _take(store: Store, catalogue: Catalogue, id: str, database: Postgres) -> Ma
             f"with {pg_dump.name} {pg_dump.version}, {compression}, as {id}"
         )
         before = _ask(database, sequences, holding)
+        migration = _migration(migrations, holding)
         census = Census(database, snapshot, holding, pulse)
         meter = Meter()
         with ThreadPoolExecutor(2) as beside, reporting(lambda: f"dumped {meter}; {census}"):
@@ -153,6 +156,7 @@ def _take(store: Store, catalogue: Catalogue, id: str, database: Postgres) -> Ma
         large_objects=census.large_objects,
         sequences={name: Sequence(before=value, after=after.get(name)) for name, value in before.items()},
         fingerprint=census.fingerprint,
+        migration=migration,
         seconds=seconds,
     )
 
@@ -174,6 +178,18 @@ def _ask(
         return question(connection)
     except psycopg.Error as error:
         raise failure(error, database.parameters()) from None
+
+
+def _migration(migrations: Migrations | None, connection: psycopg.Connection) -> str | None:
+    """The migration that was applied last. A backup is not given up because that cannot be known."""
+    if migrations is None:
+        return None
+    try:
+        with connection.transaction():
+            return open_engine(migrations).current(connection)
+    except psycopg.Error as error:
+        say(f"it is not known which migration was applied last: {failure(error).problem}")
+        return None
 
 
 def _compare_stored(store: Store, key: str, size: int) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ops.engines import Engine, Migration, Status
 from ops.errors import MigrationError, MigrationRefused
+from ops.lock import Lock
 from ops.stores import open_store
 from ops.worker import dump
 from ops.worker.apply import Application
@@ -16,7 +17,6 @@ from ops.worker.catalogue import Catalogue
 from ops.worker.connection import connect
 from ops.worker.copy import Copy, copied
 from ops.worker.fingerprint import fingerprint
-from ops.worker.lock import Lock
 from ops.worker.privileges import lacking, unrecordable
 from ops.worker.progress import say
 from ops.worker.rehearsal import Rehearsal, rehearse

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ops.lock import holder
 from ops.stores import open_store
 from ops.worker.catalogue import BACKUP_LOCK, DRILL_LOCK, Catalogue
-from ops.worker.lock import holder
 from ops.worker.request import Request
 from ops.worker.retention import plan
 

@@ -1,79 +1,142 @@
-"""What is lost when migrations are undone: rows, and the values of columns, counted before and after."""
+"""What a restore would lose, and whether it could be carried out: looked at before anything changes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+import time
+from contextlib import closing
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from ops.worker.rows import tables
+from ops import clock
+from ops.environment import Postgres
+from ops.errors import DatabaseError
+from ops.stores import open_store
+from ops.worker.attributes import marks
+from ops.worker.beside import beside, proven
+from ops.worker.catalogue import Catalogue
+from ops.worker.connection import connect, failure
+from ops.worker.manifest import Manifest
+from ops.worker.request import Request
+from ops.worker.rows import Name, tables
+from ops.worker.sessions import sessions
 
-# What is computed from other columns is no value of its own.
-_COLUMNS = """
-    SELECT attrelid, attnum, attname, quote_ident(attname) FROM pg_attribute
-     WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum
+_TIMES = """
+    SELECT attname FROM pg_attribute
+     WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped
+       AND atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype)
 """
+_ROLE = """
+    SELECT current_user, rolsuper OR (rolcreatedb AND pg_has_role(d.datdba, 'USAGE')), pg_database_size(d.oid),
+           pg_get_userbyid(d.datdba)
+      FROM pg_roles, pg_database d WHERE rolname = current_user AND d.datname = current_database()
+"""
+_PREPARED = "SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database()"
+_HERE = ("127.0.0.1", "::1", "localhost")
+_SLOTS = "SELECT slot_name::text FROM pg_replication_slots WHERE database = current_database()"
 
 
-@dataclass(frozen=True)
-class Table:
-    """What is in one.
+def run(request: Request) -> dict[str, Any]:
+    """Compare the database as it is with a backup, table by table, and see who holds it open. Only reads.
+
+    Raises:
+        OpsError: a restore could not be carried out, and why.
+    """
+    assert request.database is not None
+    database = request.database
+    catalogue = Catalogue(open_store(request.store), request.environment, request.database_name)
+    name = beside(database)
+    began = time.monotonic()
+    backup = proven(catalogue, request.backup, request.migration)
+    assert backup.manifest is not None and backup.verification is not None
+    with closing(connect(database)) as connection:
+        try:
+            size, free = _able(connection, database), _free(connection, database)
+            answer: dict[str, Any] = {
+                "backup": backup.to_json(),
+                "beside": name,
+                "size": size,
+                "free": free,
+                "current": marks(connection, database.name()),
+                "sessions": [str(one) for one in sessions(connection, database.name())],
+                "stays_behind": [str(slot) for (slot,) in connection.execute(_SLOTS)],
+                "tables": lost(connection, backup.manifest),
+                "took": backup.verification.seconds,
+            }
+        except psycopg.Error as error:
+            raise failure(error, database.parameters()) from None
+    if free is not None and free < size * 1.1:
+        raise DatabaseError(
+            f"the server has {free / 1e6:.0f} MB free, and {name} will need about {size / 1e6:.0f} MB",
+            "Make room: drop what earlier restores have kept",
+        )
+    return {**answer, "seconds": round(time.monotonic() - began, 3)}
+
+
+def lost(connection: psycopg.Connection, manifest: Manifest) -> list[dict[str, Any]]:
+    """Each table whose rows are not as many as in the backup, with the newest time that stands in it.
 
     Args:
-        name: schema and name, quoted where they must be.
-        rows: how many it has.
-        values: of each column, by its number: its name, and in how many rows it has one.
+        connection: to the database as it is.
+        manifest: of the backup.
     """
-
-    name: str
-    rows: int
-    values: dict[int, tuple[str, int]]
-
-
-def contents(connection: psycopg.Connection, account: str) -> dict[int, Table]:
-    """What is in each table, by its object id, which outlives its name. Each is read once, whole.
-
-    Args:
-        connection: to the copy.
-        account: the engine's own table, which is left out, as SQL writes it.
-    """
-    connection.execute("SET row_security = off")
-    own = connection.execute("SELECT to_regclass(%s)::oid", [account]).fetchone()
-    found = {}
-    for table in tables(connection):
-        spelled = table.quoted().as_string(connection)
-        columns = connection.execute(_COLUMNS, [spelled]).fetchall()
-        counts = sql.SQL("").join(sql.SQL(", count({})").format(sql.Identifier(name)) for _, _, name, _ in columns)
-        numbers = connection.execute(
-            sql.SQL("SELECT count(*){} FROM ONLY {}").format(counts, table.quoted())
-        ).fetchone()
-        if columns and numbers and (oid := columns[0][0]) not in (own or ()):
-            values = {number: (name, count) for (_, number, _, name), count in zip(columns, numbers[1:], strict=True)}
-            found[oid] = Table(str(table), numbers[0], values)
-    return found
+    then = {Name(table.schema_name, table.name): table.rows for table in manifest.tables}
+    found = []
+    connection.execute("SELECT set_config('row_security', 'off', false), set_config('timezone', 'UTC', false)")
+    for name in tables(connection):
+        rows, newest = _look(connection, name)
+        before = then.pop(name, None)
+        if before != rows:
+            found.append({"table": str(name), "now": rows, "then": before, "newest": newest})
+    found += [{"table": str(name), "now": None, "then": rows, "newest": None} for name, rows in then.items()]
+    return sorted(found, key=lambda one: (one["then"] or 0) - (one["now"] or 0))
 
 
-def losses(before: Mapping[int, Table], after: Mapping[int, Table]) -> list[dict[str, Any]]:
-    """Tables and columns that have less than before, as the worker's answer carries them.
+def _look(connection: psycopg.Connection, name: Name) -> tuple[int, str | None]:
+    """Rows, and the newest time in the past: what is still to come says nothing of when a row was written."""
+    columns = [
+        sql.Identifier(column) for (column,) in connection.execute(_TIMES, [name.quoted().as_string(connection)])
+    ]
+    newest = sql.SQL("max({0}) FILTER (WHERE {0} <= now())")
+    times = [newest.format(column) for column in columns]
+    latest = sql.SQL("greatest({})").format(sql.SQL(", ").join(times)) if times else sql.SQL("NULL")
+    row = connection.execute(sql.SQL("SELECT count(*), {} FROM ONLY {}").format(latest, name.quoted())).fetchone()
+    assert row is not None
+    return int(row[0]), row[1] and clock.iso(row[1])
 
-    What was only renamed has lost nothing, and what was made anew only what was not put back.
-    """
-    named = {table.name: table for table in after.values()}
-    lost: list[dict[str, Any]] = []
-    for oid, table in before.items():
-        now = after.get(oid) or named.get(table.name)
-        rows = table.rows - (now.rows if now else 0)
-        if rows > 0:
-            lost.append({"what": table.name, "rows": rows})
-        if now is None:
-            continue
-        by_name = dict(now.values.values())
-        for number, (name, count) in table.values.items():
-            kept = now.values[number][1] if oid in after and number in now.values else by_name.get(name, 0)
-            # The rows that are gone took their values along.
-            if count - kept > max(rows, 0):
-                lost.append({"what": f"{table.name}.{name}", "values": count - kept})
-    return lost
+
+def _able(connection: psycopg.Connection, database: Postgres) -> int:
+    """The size of the database in bytes, when our role may swap it."""
+    row = connection.execute(_ROLE).fetchone()
+    assert row is not None
+    role, may, size, owner = row
+    if not may:
+        raise DatabaseError(
+            f"{role} may not swap {database.name()}, which {owner} owns",
+            f"As a superuser, type in psql: ALTER ROLE {role} CREATEDB; GRANT {owner} TO {role}",
+        )
+    if connection.execute(_PREPARED).fetchone() != (0,):
+        raise DatabaseError(
+            f"{database.name()} has prepared transactions, which hold it open", "Commit them or roll them back"
+        )
+    held = [one for one in sessions(connection, database.name()) if not one.endable]
+    if held:
+        raise DatabaseError(
+            f"{database.name()} is held open by what {role} may not end: {'; '.join(map(str, held[:3]))}",
+            f"End them yourself, or type in psql: GRANT pg_signal_backend TO {role}",
+        )
+    return int(size)
+
+
+def _free(connection: psycopg.Connection, database: Postgres) -> int | None:
+    """Bytes free where the server keeps its data; None when that is another machine's, or is not told."""
+    if database.parameters()["host"] not in _HERE:
+        return None
+    try:
+        row = connection.execute("SHOW data_directory").fetchone()
+        told = os.statvfs(str(row[0])) if row else None
+    except (psycopg.errors.InsufficientPrivilege, OSError):
+        return None
+    return told and told.f_bavail * told.f_frsize

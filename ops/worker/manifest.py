@@ -65,7 +65,10 @@ class StoredFile(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What was dumped, from where, with what, and how to know it again. Times are UTC, sizes bytes."""
+    """What was dumped, from where, with what, and how to know it again. Times are UTC, sizes bytes.
+
+    ``migration`` is the one that was applied last; None when the environment does not say how its schema migrates.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     format: int = 1
@@ -87,6 +90,7 @@ class Manifest(BaseModel):
     large_objects: int
     sequences: dict[str, Sequence]
     fingerprint: dict[str, str]
+    migration: str | None = None
     seconds: dict[str, float]
 
     @property

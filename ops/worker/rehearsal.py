@@ -15,8 +15,8 @@ from ops.worker.connection import connect
 from ops.worker.copy import Copy
 from ops.worker.fingerprint import differences, fingerprint
 from ops.worker.locks import INTERVAL, STRENGTH, Held, LockWatch
-from ops.worker.loss import Table, contents, losses
 from ops.worker.progress import say
+from ops.worker.reverted_rows import Table, contents, losses
 from ops.worker.rows import count, tables
 from ops.worker.way import Way
 

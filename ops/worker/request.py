@@ -23,6 +23,24 @@ class Hotfix(Described):
     sql: str
 
 
+class Small(Described):
+    """One thing to be done with a small object in the store.
+
+    Args:
+        do: which of ``Documents``'s methods.
+        key: the object's; what keys begin with (list).
+        content: to be written, in base64.
+        etag: of the object to be replaced.
+        limit: bytes that an object may have to be read.
+    """
+
+    do: Literal["put_if_absent", "replace", "write", "read", "list", "head", "delete"]
+    key: str
+    content: str = ""
+    etag: str = ""
+    limit: int = 0
+
+
 class Request(Described):
     """One request.
 
@@ -32,15 +50,20 @@ class Request(Described):
         owner: who asks, for the lock: ``user@host``.
         store: where backups lie.
         retention: which backups stay (list, prune).
-        database: the database to dump (dump).
+        database: the database to dump (dump), to look at (loss), to replace (beside, swap).
         server: the server to restore into (restore, drill).
         target: the name of the database to make (restore).
-        backup: a backup's id; none: the newest (check, restore, drill).
+        backup: a backup's id; none: the newest (check, restore, drill), or the newest proven one (loss, beside).
         max_age: seconds; a younger backup or proof is enough, and nothing is done (dump, drill).
-        jobs: parallel jobs of pg_restore (restore, drill, migrate, revert).
-        migrations: how the schema migrates (migrate, revert).
+        jobs: parallel jobs of pg_restore (restore, beside, drill, migrate, revert).
+        migrations: how the schema migrates (migrate, revert); whose account of what is applied goes into the manifest
+            (dump).
         until: how far to go (migrate, revert).
         to: the migration that is to be the last one; none, or base: there is to be none (revert).
+        migration: the one that is to be the last applied in the backup (loss).
+        undo: swap back what the last swap replaced (swap).
+        look: only say whether there is anything to undo (swap).
+        small: what to do with a small object (small).
         hotfix: SQL to be applied once, by name, in place of what is pending (migrate).
     """
 
@@ -57,5 +80,9 @@ class Request(Described):
     jobs: Annotated[int, Field(ge=1, le=64)] = 1
     migrations: AnyMigrations | None = None
     hotfix: Hotfix | None = None
+    migration: str | None = None
+    undo: bool = False
+    look: bool = False
+    small: Small | None = None
     to: str | None = None
     until: Literal["status", "rehearsal", "proof"] = "status"

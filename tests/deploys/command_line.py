@@ -73,6 +73,18 @@ class CommandLine:
     def command(self, *arguments: str) -> list[str]:
         return [str(Path(sys.executable).with_name("pyinfra")), str(self.inventory), *arguments]
 
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Type it, in a process group of its own, and do not wait."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=root(),
+            env={**os.environ, **self.secrets},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
     def type(self, *arguments: str, **environment: Any) -> Typed:
         """Type ``pyinfra INVENTORY …`` and wait for its end."""
         done = subprocess.run(

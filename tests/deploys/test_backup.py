@@ -32,7 +32,7 @@ def test_a_backup_and_its_drill_change_something_once_and_nothing_the_second_tim
     first = pyinfra.type("-y", "--json", "deploys/backup.py", "deploys/drill.py")
     assert first.code == 0, first.stderr
     assert first.results() == {TAKE: "success", CHECK: "no_change", PRUNE: "no_change", PROVE: "success"}
-    assert sorted({key.rpartition("/")[2] for key in keys(store_s3)}) == [
+    assert sorted({key.rpartition("/")[2] for key in keys(store_s3) if "/runs/" not in key}) == [
         "backup.lock",
         "database.dump",
         "drill.lock",

@@ -8,7 +8,9 @@ import psycopg
 import pytest
 from servers import running
 
+from ops import record
 from ops.sandbox.supervisor import WebServer
+from ops.stores import open_store
 
 APPLY, REHEARSE = "Apply the migrations", "Rehearse the migrations"
 
@@ -54,11 +56,12 @@ def test_a_rehearsal_leaves_the_real_database_and_a_report(migrating, shop, tmp_
 def test_applied_once_is_no_change_the_second_time(migrating, shop):
     first = migrating.type("-y", "--json", "deploys/migrate.py")
     assert first.code == 0, first.stderr
-    assert first.results() == {APPLY: "success"}
+    assert first.results()[APPLY] == "success"
     assert "x" in columns(shop)
     second = migrating.type("-y", "--json", "deploys/migrate.py", "deploys/rehearse.py")
     assert second.code == 0, second.stderr
-    assert second.results() == {APPLY: "no_change", REHEARSE: "no_change"}
+    again = second.results()
+    assert (again[APPLY], again[REHEARSE]) == ("no_change", "no_change")
 
 
 def test_dry_says_what_would_be_done_and_touches_nothing(migrating, shop):
@@ -91,9 +94,9 @@ def test_a_hotfix_goes_the_same_way_once(migrating, shop, tmp_path):
     typed = ("-y", "--json", "deploys/migrate.py", "--data", f"hotfix={hotfix}")
     first = migrating.type(*typed)
     assert first.code == 0, first.stderr
-    assert first.results() == {APPLY: "success"}
+    assert first.results()[APPLY] == "success"
     assert columns(shop) >= {"fixed"} and "x" not in columns(shop), "what is pending is left for its own time"
-    assert migrating.type(*typed).results() == {APPLY: "no_change"}
+    assert migrating.type(*typed).results()[APPLY] == "no_change"
     hotfix.write_text("ALTER TABLE orders ADD COLUMN other int;\n")
     changed = migrating.type(*typed)
     assert changed.code == 1
@@ -133,3 +136,16 @@ def test_a_service_that_is_not_well_afterwards_is_a_failure(migrating, shop, tmp
         run = migrating.type("-y", "deploys/migrate.py")
         assert run.code == 0, run.stderr
         assert "is well" not in run.stderr
+
+
+def test_the_record_says_from_where_which_migrations_were_applied_and_the_backup_before(migrating, store_s3):
+    store = open_store(store_s3)
+    assert migrating.type("-y", "deploys/rehearse.py").code == 0
+    (rehearsal,) = record.runs(store, "test", 10)
+    assert "migrations" not in rehearsal.facts
+    assert not [entry for entry in store.list() if entry.key == "test/lock"], "a rehearsal keeps nobody out"
+    assert migrating.type("-y", "deploys/migrate.py").code == 0
+    run = next(run for run in record.runs(store, "test", 10) if run.deploy == "migrate")
+    assert run.facts["migrations"]["applied"] == ["0001_add"]
+    assert any(f"/{run.facts['backup']}/manifest.json" in entry.key for entry in store.list())
+    assert [step.outcome for step in run.steps] == ["done", "done"]

@@ -27,7 +27,7 @@ from ops import Directory, Environment, Postgres, Supervisor, secret
 environment = Environment(
     name="test",
     database=Postgres(url=secret("NOT_LOOKED_UP"), database="shop"),
-    store=Directory(path="/nowhere"),
+    store=Directory(path={store!r}),
     services=[
         Supervisor(name="web", hosts="app", programs=["web_1", "web_2"], configuration={configuration!r},
                    command={command!r}, releases={releases!r}, ports={ports!r},
@@ -52,6 +52,7 @@ def typed(supervised, tmp_path):
     inventory = tmp_path / "test.py"
     inventory.write_text(
         INVENTORY.format(
+            store=str(tmp_path / "store"),
             configuration=str(supervised.configuration),
             command=supervised.command,
             releases=str(supervised.releases),

@@ -19,11 +19,10 @@ from ops import Directory, Environment, Postgres, Queues
 from ops.secrets import Secret
 
 
-def environment(*services, queues: Queues | None = None) -> Environment:
+def environment(line: CommandLine, *services, queues: Queues | None = None) -> Environment:
     nowhere = Postgres(host="127.0.0.1", database="none")
-    return Environment(
-        name="test", database=nowhere, store=Directory(path="/nowhere"), services=services, queues=queues
-    )
+    store = Directory(path=str(line.directory / "store"))
+    return Environment(name="test", database=nowhere, store=store, services=services, queues=queues)
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def changes(done: subprocess.CompletedProcess[str]) -> int:
 
 def test_maintenance_is_turned_on_and_off_once(staged, line: CommandLine) -> None:
     nginx = staged("nginx")
-    line.describe(environment(nginx.service), runner=["@local"], edge=["@local"])
+    line.describe(environment(line, nginx.service), runner=["@local"], edge=["@local"])
     said = failed(line.run("deploys/maintenance.py", "--data", "mode=on"))
     assert "Put this line first into the server block: include" in said
     text = nginx.configuration.read_text()
@@ -81,7 +80,7 @@ def test_maintenance_is_turned_on_and_off_once(staged, line: CommandLine) -> Non
 )
 def test_a_mode_that_cannot_be_meant_is_one_line(staged, line: CommandLine, words: list[str], said: str) -> None:
     nginx = staged("nginx")
-    line.describe(environment(nginx.service), runner=["@local"], edge=["@local"])
+    line.describe(environment(line, nginx.service), runner=["@local"], edge=["@local"])
     assert said in failed(line.run("deploys/maintenance.py", *words))
 
 
@@ -90,7 +89,7 @@ def test_a_mode_that_cannot_be_meant_is_one_line(staged, line: CommandLine, word
 def test_a_service_on_a_host_is_shown_rolled_stopped_and_started(staged, line: CommandLine, kind: str) -> None:
     stage = staged(kind)
     line.entrance = stage.entrance
-    line.describe(environment(stage.service), runner=["@local"], app=[stage.host])
+    line.describe(environment(line, stage.service), runner=["@local"], app=[stage.host])
     shown = succeeded(line.run("deploys/services.py"))
     assert re.search(r"web +\S+ +three +2026-03-01 00:00Z.* all 2 healthy", shown), shown
     assert "web served before: two, one" in shown
@@ -118,7 +117,7 @@ def test_the_table_of_twenty_hosts_takes_little_longer_than_that_of_one(staged, 
     line.entrance = stage.entrance
     _, data = stage.host
     names = [f"app-{number}" for number in range(1, 21)]
-    line.describe(environment(stage.service), runner=["@local"], app=[(name, data) for name in names])
+    line.describe(environment(line, stage.service), runner=["@local"], app=[(name, data) for name in names])
     seconds: dict[int, list[float]] = {20: [], 1: []}
     for _ in range(3):
         for number, limit in ((20, []), (1, ["--limit", "app-1", "--limit", "@local"])):
@@ -133,7 +132,7 @@ def test_the_table_of_twenty_hosts_takes_little_longer_than_that_of_one(staged, 
 
 def test_a_script_on_workers_is_shown_and_rolled_and_cannot_be_stopped(staged, line: CommandLine) -> None:
     stage = staged("workers")
-    line.describe(environment(stage.service), runner=["@local"])
+    line.describe(environment(line, stage.service), runner=["@local"])
     assert "healthy" in succeeded(line.run("deploys/services.py"))
     activate = ("--json", "ops.operations.services.activate", "service=web", f"release={stage.releases[1]}")
     assert changes(line.run(*activate)) == 1
@@ -148,7 +147,7 @@ def test_a_script_on_workers_is_shown_and_rolled_and_cannot_be_stopped(staged, l
 @pytest.mark.parametrize("kind", ["fly", "railway", "cloudrun"])
 def test_a_service_on_a_cloud_is_shown_restarted_stopped_and_started(staged, line: CommandLine, kind: str) -> None:
     stage = staged(kind)
-    line.describe(environment(stage.service), runner=["@local"])
+    line.describe(environment(line, stage.service), runner=["@local"])
     shown = succeeded(line.run("deploys/services.py"))
     assert stage.releases[2].rpartition("/")[2][:8] in shown
     assert re.search("healthy|running", shown)
@@ -163,7 +162,7 @@ def test_a_queue_is_paused_once_and_purged_only_when_it_is_confirmed(line: Comma
     with CloudflareApi() as cloud:
         token = Secret("CLOUDFLARE_API_TOKEN", lambda: TOKEN)
         queues = Queues(account=ACCOUNT, token=token, api=f"{cloud.url}{BASE}")
-        line.describe(environment(queues=queues), runner=["@local"])
+        line.describe(environment(line, queues=queues), runner=["@local"])
         (jobs,) = [queue["queue_id"] for queue in cloud.queues if queue["queue_name"] == "jobs"]
         cloud.messages[jobs] += [now_ms()] * 3
         pause = ("--json", "ops.operations.queues.paused", "queue=jobs", "paused=true")

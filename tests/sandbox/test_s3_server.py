@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import threading
+import time
 from pathlib import Path
 
 import boto3
@@ -78,6 +81,25 @@ def test_after_a_restart_the_objects_are_there_and_the_ports_the_same(tmp_path: 
     with running(second):
         assert second.ports == first.ports
         assert len(client(second).get_object(Bucket=second.bucket, Key="large")["Body"].read()) == 9_000_000
+
+
+def test_a_port_that_was_taken_for_a_moment_only_is_no_failure(tmp_path: Path) -> None:
+    """It was free when we looked, taken when the server wanted it, and free when we looked why."""
+    server = S3Server(tmp_path / "s3")
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", server.ports["s3"]))
+        stranger.listen()
+        look, server._replace_taken_ports = server._replace_taken_ports, lambda: None
+
+        def go() -> None:
+            while not server.log.exists() or "not available" not in server.log.read_text():
+                time.sleep(0.001)
+            server._replace_taken_ports = look
+            stranger.close()
+
+        threading.Thread(target=go, daemon=True).start()
+        with running(server):
+            assert "not available" in server.log.read_text()
 
 
 def test_no_socket_stays_behind(tmp_path: Path) -> None:

@@ -62,7 +62,8 @@ class Farm:
             settle=1,
         )
         nowhere = Postgres(host="127.0.0.1", database="none")
-        environment = Environment(name="test", database=nowhere, store=Directory(path="/nowhere"), services=(service,))
+        store = Directory(path=str(pyinfra.directory / "store"))
+        environment = Environment(name="test", database=nowhere, store=store, services=(service,))
         pyinfra.describe(environment, runner=["@local"], app=self.hosts)
 
 

@@ -14,13 +14,13 @@ from typing import Any, Self
 
 from ops.clock import iso, now
 from ops.errors import LockHeld, ObjectMissing, OpsError, PreconditionFailed
-from ops.stores import Store
+from ops.stores import Documents
 from ops.stores.conditional import require_conditional_writes
 
 BEAT = 15.0
 """Seconds between two heartbeats."""
 EXPIRY = 60.0
-"""Seconds without a heartbeat, by the store's own clock, after which a lock may be taken over."""
+"""Seconds without a heartbeat, by the store's own clock, after which a lock may be taken over; the holder says it."""
 
 
 class Lock:
@@ -40,7 +40,7 @@ class Lock:
         WeakStore: on entering, when the store ignores conditional writes.
     """
 
-    def __init__(self, store: Store, key: str, owner: str, reason: str, backup: str | None = None) -> None:
+    def __init__(self, store: Documents, key: str, owner: str, reason: str, backup: str | None = None) -> None:
         self._store = store
         self._key = key
         self._state: dict[str, Any] = {
@@ -51,6 +51,7 @@ class Lock:
             "pid": os.getpid(),
             "process": _process(os.getpid()),
             "started": iso(now()),
+            "expiry": EXPIRY,
             "held": True,
             "beat": 0,
         }
@@ -82,13 +83,17 @@ class Lock:
             with contextlib.suppress(OpsError):
                 self._store.replace(self._key, self._content(held=False), self._etag)
 
-    def confirm(self) -> None:
+    def confirm(self, within: float = 0) -> None:
         """Renew the lock now: call it right before the write that must be the only one.
+
+        Args:
+            within: seconds; a renewal that is no older is enough.
 
         Raises:
             LockHeld: it was lost, because this process was stopped or cut off for longer than the expiry.
         """
-        self._renew()
+        if time.monotonic() - self._renewed >= within:
+            self._renew()
         if self._lost is not None:
             raise self._lost
 
@@ -104,7 +109,7 @@ class Lock:
         except ObjectMissing:
             return self._store.put_if_absent(self._key, content)
         holder = _read(raw)
-        if holder.get("held") and age < EXPIRY and not _died_here(holder):
+        if _is_held(holder, age):
             raise self._held_by(holder, age)
         try:
             return self._store.replace(self._key, content, etag)
@@ -115,7 +120,7 @@ class Lock:
         return LockHeld(
             f"{holder.get('owner')} holds the lock for {holder.get('reason')} since {holder.get('started')} "
             f"(process {holder.get('pid')} on {holder.get('host')}, last heartbeat {age:.0f} s ago)",
-            f"Wait for it to end; a lock without a heartbeat is free after {EXPIRY:.0f} s",
+            f"Wait for it to end; a lock without a heartbeat is free after {_expiry(holder):.0f} s",
         )
 
     def _beat(self) -> None:
@@ -152,14 +157,24 @@ class Lock:
         self._lost = LockHeld("the lock was taken over while this run stood still", "Look at what the other run did")
 
 
-def holder(store: Store, key: str) -> dict[str, Any] | None:
+def holder(store: Documents, key: str) -> dict[str, Any] | None:
     """Who holds a lock now, or None."""
     try:
         found = _read(store.read(key)[0])
-        alive = bool(found.get("held")) and store.head(key).age < EXPIRY and not _died_here(found)
+        alive = _is_held(found, store.head(key).age)
     except ObjectMissing:
         return None
     return found if alive else None
+
+
+def _is_held(holder: dict[str, Any], age: float) -> bool:
+    """Whether a lock of this age is its holder's still."""
+    return bool(holder.get("held")) and age < _expiry(holder) and not _died_here(holder)
+
+
+def _expiry(holder: dict[str, Any]) -> float:
+    stated = holder.get("expiry")
+    return float(stated) if isinstance(stated, int | float) else EXPIRY
 
 
 def _read(raw: bytes) -> dict[str, Any]:

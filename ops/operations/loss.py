@@ -1,0 +1,58 @@
+"""What a restore would lose, as a table that a tired person understands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ops import clock
+
+SHOWN = 20
+"""Tables, those that would lose the most."""
+
+
+def render(known: dict[str, Any], width: int = 100) -> str:
+    """What the worker's verb ``loss`` answered, at most ``width`` columns wide."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    backup = known["backup"]
+    title = f"what a restore of {backup['id']} ({clock.age(backup['age'])} old) would lose"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("table", overflow="fold")
+    for heading in ("rows now", "in the backup", "lost"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("newest time in it", no_wrap=True)
+    for one in known["tables"][:SHOWN]:
+        table.add_row(one["table"], _number(one["now"]), _number(one["then"]), _lost(one), one["newest"] or "")
+    console = Console(width=width, no_color=True, highlight=False)
+    with console.capture() as captured:
+        console.print(table if known["tables"] else f"{title}: no row (rows that were only changed are not counted)")
+    return captured.get() + "\n".join(_remarks(known))
+
+
+def _remarks(known: dict[str, Any]) -> list[str]:
+    remarks = []
+    if len(known["tables"]) > SHOWN:
+        remarks.append(f"and {len(known['tables']) - SHOWN} more tables")
+    if known["tables"]:
+        remarks.append("rows that were only changed since are not counted, and are lost as well")
+    took = known["took"].get("restore")
+    if took:
+        remarks.append(f"the last restore of this backup took {took:.1f} s; the database serves meanwhile")
+    remarks += [f"will be ended at the swap: {one}" for one in known["sessions"]]
+    remarks += [f"stays with the old database: the replication slot {slot}" for slot in known["stays_behind"]]
+    if known["free"] is None:
+        remarks.append(f"free space on the server is not known from here; needed: {known['size'] / 1e6:.0f} MB")
+    return remarks
+
+
+def _number(rows: int | None) -> str:
+    return "no table" if rows is None else f"{rows:,}"
+
+
+def _lost(one: dict[str, Any]) -> str:
+    if one["now"] is None:
+        return "comes back"
+    lost = one["now"] - (one["then"] or 0)
+    return f"{lost:,}" if lost > 0 else f"{-lost:,} come back"

@@ -1,0 +1,246 @@
+"""Operations of a rollback: look at everything, plan, bring back database and services, and end safely."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from pyinfra import host, inventory, state
+from pyinfra.api.operation import operation
+
+from ops import environment_lock, notices, output, record, recorder, roll, rollback, runner
+from ops.confirmation import confirmed
+from ops.errors import ConfigurationError, OpsError, ServiceError
+from ops.operations import databases, maintenance, migrations, places, revision, rollback_plan, services
+from ops.rollback import Plan, Seen
+from ops.steps import Step, Steps, guarded, on_runner
+
+_seen: dict[tuple[str, str], Seen] = {}
+_plans: list[Plan] = []
+"""The one of this run, once it is made."""
+_failures: list[str] = []
+"""Of this run, in words: what comes after one leaves everything as it is."""
+
+
+@operation()
+@guarded
+def look(service: str | None = None) -> Steps:
+    """
+    Ask every service on every host what serves, and what it could go back to. Never a change.
+
+    + service: its name; none: all
+    """
+    for name in places.names(service):
+        found = places.mine(name)
+        if found is None:
+            continue
+        status, releases = found.platform.overview()
+        where = host.name if found.shell else found.service.kind  # type: ignore[attr-defined]
+        _seen[name, where] = Seen(name, where, status, tuple(releases))
+    yield from ()
+
+
+@operation()
+@on_runner
+def planned(
+    release: str | int | None = None,
+    database: str = "auto",
+    backup: str | None = None,
+    confirm: str | None = None,
+    batch: int | str = 1,
+) -> Steps:
+    """
+    Decide where every service goes and what becomes of the database, and print it. Never a change; whatever would keep
+    it from being carried out is a failure here.
+
+    + release: the one to go to; none: the one that served before
+    + database: ``auto``: only code goes back, and not when a migration since is breaking; ``keep``: only code;
+      ``revert``: the migrations since are undone; ``restore``: a proven backup takes its place
+    + backup: the id of the one to restore
+    + confirm: the environment's name, where it is protected and data can be lost
+    + batch: on how many hosts a service goes back at once
+    """
+    at_once = services.hosts_at_once(batch)
+    here = runner.environment()
+    seen = [one for name in places.names() for (of, _), one in _seen.items() if of == name]
+    if not seen:
+        raise ConfigurationError(f"{here.name} has no services that could go back", "Write services=[…]")
+    store = runner.documents()
+    names = list(dict.fromkeys(one.service for one in seen))
+    records = {name: record.releases(store, here.name, name) for name in names}
+    before = record.runs(store, here.name, 10, "rollback")
+    begun = rollback.unfinished(before, records)
+    ways = rollback.ways(seen, records, None if release is None else str(release), begun)
+    took = next((run.seconds for run in before if run.result == "done"), None)
+    made = replace(_with_database(ways, database, backup), at_once=at_once, took=took)
+    _plans[:] = [made]
+    output.table(rollback_plan.render(made, here.name))
+    if not made.changes:
+        return
+    environment_lock.require_free()
+    if made.database != "keep":
+        confirmed(here, confirm)
+    if state.is_executing:
+        going = {way.service: {"from": ", ".join(way.serving), "to": way.to} for way in made.ways if way.to}
+        recorder.know(plan={"database": made.database, "migration": made.migration}, releases=going)
+    yield from ()
+
+
+def _with_database(ways: list[rollback.Way], asked: str, backup: str | None) -> Plan:
+    here = runner.environment()
+    going = [way for way in ways if way.to is not None]
+    if asked not in rollback.STRATEGIES:
+        rollback.strategy(asked, "", None)
+    if not going:
+        return Plan(tuple(ways), "keep")
+    expected = rollback.migration(ways)
+    words = ", ".join(f"{way.service} {way.to}" for way in going)
+    undo: list[dict[str, Any]] | None = [] if here.migrations is None else None
+    if here.migrations is not None and expected is not None:
+        on = inventory.get_group(here.migrations.hosts)[0]
+        undo = runner.ask("revert", on=on, until="status", to=expected)["undo"]
+    database = rollback.strategy(asked, words, undo)
+    loss = None
+    if database == "restore":
+        loss = runner.ask("loss", backup=backup, migration=expected)
+        if loss["current"].get("restored") == loss["backup"]["id"] and not undo:
+            database, loss = "keep", None  # an earlier run has come as far as this
+    elif backup is not None:
+        raise ConfigurationError(f"backup={backup} is not needed: nothing is restored", "Add --data database=restore")
+    return Plan(tuple(ways), database, expected, None if undo is None else tuple(undo), loss)
+
+
+@operation()
+@guarded
+def database_back() -> Steps:
+    """
+    Bring the database to where the release needs it, as planned: undo migrations, or restore a backup and swap it in.
+    """
+    made = _plan()
+    here = runner.environment()
+    if made is None or made.database == "keep":
+        return
+    if made.database == "revert" and here.migrations and made.migration and runner.is_first_of(here.migrations.hosts):
+        yield from _noted("the database", migrations.reverting(here, made.migration))
+    if made.database == "restore" and runner.is_runner():
+        assert made.loss is not None
+        yield from _noted("the database", databases.restoring(made.loss))
+
+
+@operation()
+@guarded
+def service_back(service: str) -> Steps:
+    """
+    Let the planned release of a service serve, host after host, health-gated as a restart.
+
+    + service: its name
+    """
+    made = _plan()
+    way = made.way(service) if made else None
+    if made is None or way is None or way.to is None:
+        return
+    _refuse_after_failure(service)
+    yield from _noted(service, services.activating(service, way.to, made.at_once))
+
+
+@operation()
+@guarded
+def proven() -> Steps:
+    """
+    See that every service serves the planned release and is healthy, by asking it. Never a change.
+    """
+    made = _plan()
+    if made is None or not state.is_executing or _failures:
+        return
+    for way in made.ways:
+        found = places.mine(way.service) if way.to else None
+        if found is not None:
+            try:
+                _prove(found, way.to or "")
+                recorder.released(way.service, way.to or "", revision.current())
+            except OpsError as error:
+                _failures.append(f"{way.service} on {host.name}: {error.problem}")
+                raise
+    yield from ()
+
+
+def _prove(found: places.Place, release: str) -> None:
+    status = found.platform.status()
+    if status.release != release:
+        raise ServiceError(
+            f"{found.who} serves {status.release} and not {release}", "Somebody else may have changed it"
+        )
+    roll.well(found.service, found.platform, found.shell)
+    output.say(f"{found.who} serves {release}, and is well")
+
+
+@operation()
+@guarded
+def sheltered() -> Steps:
+    """
+    After a failure, let nginx answer with its maintenance page where services do not serve. No change when all is well.
+    """
+    if not state.is_executing or not _failures:
+        return
+    for name, page in maintenance.fronts():
+        if page:
+            yield from maintenance.turning(name, on=True)
+
+
+@operation()
+@on_runner
+def told() -> Steps:
+    """
+    Tell people how it ended; a failure when anything of it failed, with the command to type next.
+    """
+    made = _plan()
+    if made is None or not state.is_executing or not (made.changes or _failures):
+        return
+    here = runner.environment()
+    typed = shlex.join(["pyinfra", *sys.argv[1:]])
+    if _failures:
+        title = f"{here.name}: the rollback failed"
+        body = f"{'; '.join(_failures)}\nNext: look at what is said above, mend it, and type again: {typed}"
+    else:
+        title, body = f"{here.name} was rolled back", rollback_plan.sentence(made)
+    for problem in notices.tell(here.notify, title, body, bad=bool(_failures)):
+        output.say(f"not told: {problem}")
+    if _failures:
+        raise ServiceError(f"the rollback failed: {'; '.join(_failures)}", f"Mend that, then type again: {typed}")
+    output.say(body)
+    yield from ()
+
+
+def _plan() -> Plan | None:
+    return _plans[0] if _plans else None
+
+
+def _refuse_after_failure(what: str) -> None:
+    if _failures and state.is_executing:
+        raise ServiceError(f"{what} was left as it is, because {_failures[0]} failed", "")
+
+
+def _noted(what: str, steps: Steps) -> Steps:
+    """The same steps; when one fails, that is known to those after it, which pyinfra would not tell."""
+    try:
+        for step in steps:
+            if isinstance(step, Step):
+                step.do = _noting(what, step.do)
+            yield step
+    except OpsError as error:
+        _failures.append(f"{what}: {error.problem}")
+        raise
+
+
+def _noting(what: str, do: Callable[[], object]) -> Callable[[], object]:
+    def inner() -> None:
+        try:
+            do()
+        except OpsError as error:
+            _failures.append(f"{what}: {error.problem}")
+            raise
+
+    return inner

@@ -1,0 +1,74 @@
+"""The plan of a rollback, as a tired person reads it before saying yes."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+from typing import Any
+
+from ops import clock
+from ops.operations import loss
+from ops.rollback import Plan, Way
+
+_DATABASE = {
+    "keep": "the database stays as it is",
+    "revert": "the migrations above are undone, newest first, once that was rehearsed on a copy",
+    "restore": "a backup takes the database's place; the database that is there now is kept under another name",
+}
+_IF_IT_FAILS = (
+    "if it fails: what comes after is left as it is, nginx shows its maintenance page where it can, and the same "
+    "command, typed again, goes on from there"
+)
+
+
+def render(made: Plan, environment: str, width: int = 100) -> str:
+    """The plan, at most ``width`` columns wide."""
+    parts = [_table(
+        f"rollback of {environment}",
+        ["service", "serves", "since", "goes back to", "which served"],
+        [_row(way) for way in made.ways],
+        width,
+    )]  # fmt: skip
+    parts += [f"{way.service}: {way.why}" for way in made.ways if way.to is None and way.why]
+    if not made.changes:
+        return "\n".join([*parts, "there is nothing to roll back"])
+    if made.undo:
+        rows = [[one["id"], one["impact"], "; ".join(one["reasons"])] for one in made.undo]
+        title = f"migrations since {made.migration}, newest first"
+        parts.append(_table(title, ["migration", "for old code", "why"], rows, width))
+    elif made.undo is None:
+        parts.append("which migrations were applied since then is not known")
+    parts += wrap(f"database: {_DATABASE[made.database]}", width)
+    if made.loss is not None:
+        parts.append(loss.render(dict(made.loss), width))
+    if made.took is not None:
+        parts.append(f"the last rollback took {made.took:.0f} s")
+    return "\n".join([*parts, *wrap(_IF_IT_FAILS, width)])
+
+
+def sentence(made: Plan) -> str:
+    """What was done, in one line."""
+    went = [f"{way.service} serves {way.to} again (before: {', '.join(way.serving)})" for way in made.ways if way.to]
+    done = {"keep": "the database stayed", "revert": f"the database is back at {made.migration}", "restore": ""}
+    database = done[made.database] or f"the database is {(made.loss or {})['backup']['id']}, restored"
+    return "; ".join([*went, database])
+
+
+def _row(way: Way) -> list[str]:
+    since, served = way.since and clock.iso(way.since), way.served and clock.iso(way.served)
+    return [way.service, ", ".join(way.serving) or "unknown", since or "", way.to or "stays", served or ""]
+
+
+def _table(title: str, headings: list[str], rows: list[list[Any]], width: int) -> str:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=width, no_color=True, highlight=False, markup=False)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get().rstrip()

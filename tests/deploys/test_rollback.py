@@ -1,0 +1,270 @@
+"""A rollback as typed, on a real service with three releases and a real database that migrates."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import threading
+import time
+import urllib.request
+from contextlib import closing, suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+from servers import running
+
+from ops.sandbox.supervisor import RELEASES, WebServer
+from ops.stores import open_store
+
+ONE, TWO, THREE = RELEASES
+ADDITIVE = "ALTER TABLE customers ADD COLUMN birthday date;"
+BREAKING = "ALTER TABLE customers RENAME COLUMN name TO full_name;"
+
+
+class Story:
+    """A shop on release 1; then release 2 with an additive, release 3 with a breaking migration."""
+
+    def __init__(self, pyinfra, worker, web: WebServer, directory: Path) -> None:
+        self.pyinfra, self.worker, self.web, self.directory = pyinfra, worker, web, directory
+        directory.mkdir()
+        services = f"""services=[
+        Supervisor(
+            name="web", hosts="runner", programs=["web_1", "web_2"], configuration={str(web.configuration)!r},
+            command={web.command!r}, releases={str(web.releases)!r}, within=15, settle=0.5,
+            ports={[web.ports[name] for name in web.instances]!r}, health="http://127.0.0.1:{{port}}/",
+        )
+    ],
+    migrations=Sql(directory={str(directory)!r}),
+    drill="""
+        text = pyinfra.inventory.read_text().replace("Retention, ", "Retention, Sql, Supervisor, ")
+        pyinfra.inventory.write_text(text.replace("drill=", services, 1))
+
+    def type(self, *words: str, code: int = 0):
+        run = self.pyinfra.type("-y", *words)
+        assert run.code == code, run.stderr
+        assert "Traceback" not in run.stderr
+        return run
+
+    def write(self, name: str, up: str, down: str | None = None) -> None:
+        (self.directory / f"{name}.sql").write_text(up)
+        if down:
+            (self.directory / f"{name}.down.sql").write_text(down)
+
+    def activate(self, release: str) -> None:
+        self.type("ops.operations.services.activate", "service=web", f"release={release}")
+
+    def release_two(self) -> None:
+        self.write("0001_birthday", ADDITIVE, "ALTER TABLE customers DROP COLUMN birthday;")
+        self.type("deploys/migrate.py")
+        self.activate(TWO)
+
+    def release_three(self, way_back: bool = True) -> None:
+        back = "ALTER TABLE customers RENAME COLUMN full_name TO name;" if way_back else None
+        self.type("deploys/backup.py", "--data", "max_age=0s")
+        self.type("deploys/drill.py")
+        self.write("0002_rename", BREAKING, back)
+        self.type("deploys/migrate.py")
+        self.activate(THREE)
+
+    def serving(self) -> list[str]:
+        ports = [self.web.ports[name] for name in self.web.instances]
+        return [urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).read().decode() for port in ports]
+
+    def columns(self) -> set[str]:
+        with closing(psycopg.connect(self.worker.shop.url)) as connection:
+            query = "SELECT attname FROM pg_attribute WHERE attrelid = 'customers'::regclass AND NOT attisdropped"
+            return {name for (name,) in connection.execute(query)}
+
+    def state(self) -> tuple:
+        """What must stay as it is when nothing is done."""
+        return self.serving(), self.columns()
+
+    def answers(self) -> set[str]:
+        """What instances answer, of which one may just be restarted."""
+        found = set()
+        for name in self.web.instances:
+            with suppress(OSError):
+                url = f"http://127.0.0.1:{self.web.ports[name]}/"
+                found.add(urllib.request.urlopen(url, timeout=5).read().decode())
+        return found
+
+    def is_back(self) -> bool:
+        try:
+            return self.serving() == [TWO, TWO] and "name" in self.columns()
+        except OSError:
+            return False
+
+    def forward_again(self) -> None:
+        """As before the rollback: the database that was kept, release 3, and no record of having gone back."""
+        assert self.worker.ask("swap", undo=True).answer["changed"]
+        store = open_store(self.worker.store)
+        gone = [one.key for one in store.list("test/releases/") if b"-rollback" in store.read(one.key)[0]]
+        store.delete(gone)
+        link = self.web.releases / "current"
+        link.unlink()
+        link.symlink_to(f"releases/{THREE}")
+        control = [self.web.command, "-c", str(self.web.configuration), "restart", "all"]
+        subprocess.run(control, check=True, capture_output=True)
+
+    def execute(self, statement: str) -> None:
+        with closing(psycopg.connect(self.worker.shop.url, autocommit=True)) as connection:
+            connection.execute(statement)
+
+
+class Told(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.server.told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def told():
+    """A webhook."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Told) as server:
+        server.told = []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def story(pyinfra, worker, tmp_path):
+    web = WebServer(tmp_path / "web")
+    with running(web):
+        story = Story(pyinfra, worker, web, tmp_path / "migrations")
+        story.activate(ONE)
+        yield story
+
+
+@pytest.mark.slow
+def test_code_alone_goes_back_over_an_additive_migration_once(story: Story) -> None:
+    story.release_two()
+    assert story.serving() == [TWO, TWO]
+    dry = story.pyinfra.type("--dry", "deploys/rollback.py")
+    assert dry.code == 0, dry.stderr
+    assert ONE in dry.stderr
+    assert "the database stays as it is" in dry.stderr
+    assert "0001_birthday" in dry.stderr
+    assert max(len(line) for line in dry.stderr.splitlines()) <= 110
+    assert story.serving() == [TWO, TWO]
+    run = story.type("deploys/rollback.py", "--data", "reason=slow")
+    assert story.serving() == [ONE, ONE]
+    assert "birthday" in story.columns()
+    assert f"web serves {ONE} again (before: {TWO})" in run.stderr
+    again = story.type("deploys/rollback.py")
+    assert "there is nothing to roll back" in again.stderr
+    assert f"was rolled back to {ONE} already" in again.stderr
+    assert story.serving() == [ONE, ONE]
+    story.type("deploys/rollback.py", "--data", f"release={TWO}")
+    assert story.serving() == [TWO, TWO]
+    history = story.type("deploys/history.py")
+    assert "slow" in history.stderr
+
+
+@pytest.mark.slow
+def test_a_breaking_migration_asks_what_becomes_of_the_database(story: Story) -> None:
+    story.release_two()
+    story.release_three()
+    story.execute(
+        "INSERT INTO customers (full_name, email) SELECT 'n', g || '@new.example' FROM generate_series(1, 5) g"
+    )
+    refused = story.type("deploys/rollback.py", code=1)
+    assert f"0002_rename would break web {TWO}" in refused.stderr
+    assert "--data database=revert" in refused.stderr
+    assert story.serving() == [THREE, THREE]
+    run = story.type("deploys/rollback.py", "--data", "database=restore")
+    assert re.search(r"public\.customers +\d[\d,]* +\d[\d,]* +5 ", run.stderr), run.stderr
+    assert story.serving() == [TWO, TWO]
+    assert {"name", "birthday"} <= story.columns()
+    again = story.type("deploys/rollback.py", "--data", "database=restore")
+    assert "there is nothing to roll back" in again.stderr
+
+
+@pytest.mark.slow
+def test_migrations_are_undone_when_that_is_asked_for(story: Story) -> None:
+    story.release_two()
+    story.release_three()
+    story.execute("INSERT INTO customers (full_name, email) VALUES ('new', 'new@new.example')")
+    story.type("deploys/rollback.py", "--data", "database=revert")
+    assert story.serving() == [TWO, TWO]
+    assert {"name", "birthday"} <= story.columns()
+    with closing(psycopg.connect(story.worker.shop.url)) as connection:
+        assert connection.execute("SELECT count(*) FROM customers WHERE name = 'new'").fetchone() == (1,)
+
+
+@pytest.mark.slow
+def test_what_does_not_hold_ends_with_the_command_to_type_next_and_people_are_told(story: Story, told) -> None:
+    story.release_two()
+    (story.web.data / "broken").touch()
+    text = story.pyinfra.inventory.read_text()
+    notify = f"notify=[secret('WEBHOOK', command='echo json://127.0.0.1:{told.server_port}/a')],\n    drill="
+    story.pyinfra.inventory.write_text(text.replace("drill=", notify, 1).replace("within=15", "within=4"))
+    run = story.type("deploys/rollback.py", code=1)
+    assert "the rollback failed: web: web_1" in run.stderr
+    assert f"then type again: pyinfra {story.pyinfra.inventory} -y deploys/rollback.py" in run.stderr
+    (notice,) = told.told
+    assert notice["type"] == "failure"
+    assert notice["title"] == "test: the rollback failed"
+    (story.web.data / "broken").unlink()
+    story.type("deploys/rollback.py")
+    assert story.serving() == [ONE, ONE]
+    assert "there is nothing to roll back" in story.type("deploys/rollback.py").stderr
+    assert told.told[1]["title"] == "test was rolled back"
+
+
+@pytest.mark.slow
+def test_what_cannot_be_meant_is_one_line_and_changes_nothing(story: Story) -> None:
+    story.release_two()
+    before = story.state()
+    for given, said in (
+        (["release=2020-01-01"], "no release 2020-01-01"),
+        (["service=wbe"], "Did you mean web?"),
+        (["database=nonsense"], "database=nonsense is not known"),
+        (["database=restore", "backup=2020-01-01T00-00-00Z"], "there is no backup 2020-01-01T00-00-00Z"),
+        (["database=restore"], "that was taken at the migration base is proven"),
+        (["backup=2020-01-01T00-00-00Z"], "is not needed: nothing is restored"),
+        (["batch=none"], "is no number of hosts"),
+    ):
+        run = story.type("deploys/rollback.py", *(word for one in given for word in ("--data", one)), code=1)
+        assert said in run.stderr
+        assert story.state() == before
+
+
+MOMENTS = 20
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_at_any_moment_something_serves_and_typed_again_it_ends_well(story: Story) -> None:
+    story.release_two()
+    story.release_three()
+    random.seed(7)
+    words = ("deploys/rollback.py", "--data", "database=restore")
+    began = time.monotonic()
+    story.type(*words)
+    whole = time.monotonic() - began
+    unfinished = 0
+    for _ in range(MOMENTS):
+        if story.is_back():
+            story.forward_again()
+        process = story.pyinfra.start("-y", *words)
+        time.sleep(random.uniform(0.3, 1) * whole)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert story.answers() & {TWO, THREE}
+        assert {"name", "full_name"} & story.columns()
+    unfinished = story.type("deploys/history.py", "--data", "limit=100").stderr.count("unfinished")
+    assert unfinished > 0
+    story.type(*words)
+    assert story.serving() == [TWO, TWO]
+    assert "name" in story.columns()
