@@ -11,9 +11,12 @@ from ops import output, record
 from ops.environment import Environment
 from ops.errors import OpsError
 from ops.record import Release, Run
+from ops.report import report
 from ops.secrets import hidden
 from ops.stores import Documents
 
+ROLLBACK = "rollback"
+"""The deploy after which people ask for a report, which is written beside its record."""
 PAUSE = 1.0
 """Seconds between two writes: R2 takes one write per second to a key."""
 PATIENCE = 15.0
@@ -73,6 +76,15 @@ class Writer:
             except OpsError as error:
                 self._warn(error)
             self._over.wait(PAUSE)
+        if begun and self._run.deploy == ROLLBACK:
+            self._report()
+
+    def _report(self) -> None:
+        text = report(Run.from_json(hidden(self._run.to_json(), self._environment)))
+        try:
+            self._documents.write(self._run.key.removesuffix(".json") + ".md", text.encode())
+        except OpsError as error:
+            self._warn(error)
 
     def _content(self) -> bytes:
         return record.dumped(hidden(self._run.to_json(), self._environment))

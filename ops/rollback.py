@@ -238,6 +238,13 @@ class Plan:
         return next((one for one in self.ways if one.service == service), None)
 
     @property
+    def essence(self) -> tuple[object, ...]:
+        """What somebody has agreed to who has seen it."""
+        backup = self.loss and self.loss["backup"]["id"]
+        undo = None if self.undo is None else [one["id"] for one in self.undo]
+        return [(way.service, way.serving, way.to) for way in self.ways], self.database, self.migration, undo, backup
+
+    @property
     def changes(self) -> bool:
         """Whether there is anything to do."""
         return self.database != "keep" or any(way.to is not None for way in self.ways)

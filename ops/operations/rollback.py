@@ -13,9 +13,10 @@ from pyinfra.api.operation import operation
 
 from ops import environment_lock, notices, output, record, recorder, roll, rollback, runner
 from ops.confirmation import confirmed
-from ops.errors import ConfigurationError, OpsError, ServiceError
+from ops.errors import ConfigurationError, MigrationRefused, OpsError, ServiceError
 from ops.operations import databases, maintenance, migrations, places, revision, rollback_plan, services
 from ops.rollback import Plan, Seen
+from ops.services import OnHosts
 from ops.steps import Step, Steps, guarded, on_runner
 
 _seen: dict[tuple[str, str], Seen] = {}
@@ -68,22 +69,25 @@ def planned(
     seen = [one for name in places.names() for (of, _), one in _seen.items() if of == name]
     if not seen:
         raise ConfigurationError(f"{here.name} has no services that could go back", "Write services=[…]")
+    _require_everybody()
     store = runner.documents()
     names = list(dict.fromkeys(one.service for one in seen))
-    records = {name: record.releases(store, here.name, name) for name in names}
+    records = {name: record.releases(store, here.name, name, limit=100) for name in names}
     before = record.runs(store, here.name, 10, "rollback")
     begun = rollback.unfinished(before, records)
     ways = rollback.ways(seen, records, None if release is None else str(release), begun)
     took = next((run.seconds for run in before if run.result == "done"), None)
     made = replace(_with_database(ways, database, backup), at_once=at_once, took=took)
-    _plans[:] = [made]
     output.table(rollback_plan.render(made, here.name))
-    if not made.changes:
-        return
-    environment_lock.require_free()
-    if made.database != "keep":
-        confirmed(here, confirm)
-    if state.is_executing:
+    if made.changes:
+        environment_lock.require_free()
+        if made.database != "keep":
+            confirmed(here, confirm)
+    if _plans and _plans[0].essence != made.essence:
+        raise ConfigurationError("what is to be rolled back has changed since the plan was shown", "Look at it again")
+    # The last, because the hosts that have nothing to do with what failed here act upon it.
+    _plans[:] = [made]
+    if state.is_executing and made.changes:
         going = {way.service: {"from": ", ".join(way.serving), "to": way.to} for way in made.ways if way.to}
         recorder.know(plan={"database": made.database, "migration": made.migration}, releases=going)
     yield from ()
@@ -100,8 +104,7 @@ def _with_database(ways: list[rollback.Way], asked: str, backup: str | None) -> 
     words = ", ".join(f"{way.service} {way.to}" for way in going)
     undo: list[dict[str, Any]] | None = [] if here.migrations is None else None
     if here.migrations is not None and expected is not None:
-        on = inventory.get_group(here.migrations.hosts)[0]
-        undo = runner.ask("revert", on=on, until="status", to=expected)["undo"]
+        undo = _undo(expected, asked, words)
     database = rollback.strategy(asked, words, undo)
     loss = None
     if database == "restore":
@@ -111,6 +114,33 @@ def _with_database(ways: list[rollback.Way], asked: str, backup: str | None) -> 
     elif backup is not None:
         raise ConfigurationError(f"backup={backup} is not needed: nothing is restored", "Add --data database=restore")
     return Plan(tuple(ways), database, expected, None if undo is None else tuple(undo), loss)
+
+
+def _require_everybody() -> None:
+    """Every host of a service that is looked at must have answered: a plan without one would leave it as it is."""
+    for service in runner.environment().services:
+        if isinstance(service, OnHosts) and any(of == service.name for of, _ in _seen):
+            hosts = [one for one in inventory.get_group(service.hosts) if state.is_host_in_limit(one)]
+            silent = [one.name for one in hosts if (service.name, one.name) not in _seen]
+            if silent:
+                raise ServiceError(f"{service.name} on {', '.join(silent)} could not be asked", "See above why")
+
+
+def _undo(expected: str, asked: str, words: str) -> list[dict[str, Any]] | None:
+    """The migrations since the one that is expected; None when there is no way from here to there."""
+    migrations_ = runner.environment().migrations
+    assert migrations_ is not None
+    try:
+        on = inventory.get_group(migrations_.hosts)[0]
+        undo: list[dict[str, Any]] = runner.ask("revert", on=on, until="status", to=expected)["undo"]
+    except MigrationRefused as refused:
+        if asked in ("keep", "restore"):
+            return None
+        raise ConfigurationError(
+            f"{words} goes with the migration {expected}, to which no way back leads: {refused.problem}",
+            "Migrate first: deploys/migrate.py; or say --data database=keep, or restore",
+        ) from None
+    return undo
 
 
 @operation()

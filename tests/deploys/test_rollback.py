@@ -171,6 +171,11 @@ def test_code_alone_goes_back_over_an_additive_migration_once(story: Story) -> N
     assert story.serving() == [TWO, TWO]
     history = story.type("deploys/history.py")
     assert "slow" in history.stderr
+    store = open_store(story.worker.store)
+    reports = [store.read(one.key)[0].decode() for one in store.list("test/runs/") if one.key.endswith("-rollback.md")]
+    assert len(reports) == 2
+    assert "| Reason | slow |" in reports[0]
+    assert ONE in reports[0] and TWO in reports[0]
 
 
 @pytest.mark.slow
