@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ops import rollback
+from ops import rollback, ways
 from ops.errors import ConfigurationError, ReleaseMissing
 from ops.platforms import Instance, Release, State, Status
 from ops.record import Release as Served
 from ops.record import Run
-from ops.rollback import Seen
+from ops.ways import Seen
 
 
 def at(day: int, hour: int = 10) -> datetime:
@@ -35,77 +35,77 @@ THREE = (("3", at(15)), ("2", at(8)), ("1", at(1)))
 
 
 def test_without_records_it_is_what_the_platform_says_served_before():
-    (way,) = rollback.ways([seen("3", at(15), *THREE)], {})
+    (way,) = ways.decide([seen("3", at(15), *THREE)], {})
     assert (way.serving, way.to, way.served, way.migration) == (("3",), "2", at(8), None)
 
 
 def test_what_was_never_served_is_not_gone_back_to():
-    (way,) = rollback.ways([seen("3", at(15), ("3", at(15)), ("2b", None), ("1", at(1)))], {})
+    (way,) = ways.decide([seen("3", at(15), ("3", at(15)), ("2b", None), ("1", at(1)))], {})
     assert way.to == "1"
 
 
 def test_records_go_before_what_the_platform_says_and_know_the_migration():
     records = [served("3", 15, migration="m3"), served("1", 12, migration="m1"), served("2", 8)]
-    (way,) = rollback.ways([seen("3", at(15), *THREE)], {"web": records})
+    (way,) = ways.decide([seen("3", at(15), *THREE)], {"web": records})
     assert (way.to, way.migration, way.since) == ("1", "m1", at(15))
 
 
 def test_a_restart_in_between_is_the_same_release():
     records = [served("3", 16, "restart"), served("3", 15), served("2", 8, migration="m2")]
-    (way,) = rollback.ways([seen("3", at(16), *THREE)], {"web": records})
+    (way,) = ways.decide([seen("3", at(16), *THREE)], {"web": records})
     assert (way.to, way.migration) == ("2", "m2")
 
 
 def test_rolled_back_once_it_stays_the_second_time():
     records = [served("2", 16, "rollback"), served("3", 15), served("2", 8), served("1", 1)]
-    (way,) = rollback.ways([seen("2", at(16), *THREE)], {"web": records})
+    (way,) = ways.decide([seen("2", at(16), *THREE)], {"web": records})
     assert way.to is None
     assert "rolled back to 2 already" in way.why
 
 
 def test_after_a_rollback_and_a_new_release_what_was_rolled_back_from_is_left_out():
     records = [served("4", 17), served("2", 16, "rollback"), served("3", 15), served("2", 8)]
-    (way,) = rollback.ways([seen("4", at(17), ("4", at(17)), *THREE)], {"web": records})
+    (way,) = ways.decide([seen("4", at(17), ("4", at(17)), *THREE)], {"web": records})
     assert way.to == "2"
     records = [served("2", 18), served("4", 17), served("1", 16, "rollback"), served("3", 15), served("1", 8)]
-    (way,) = rollback.ways([seen("2", at(18), ("4", at(17)), *THREE)], {"web": records})
+    (way,) = ways.decide([seen("2", at(18), ("4", at(17)), *THREE)], {"web": records})
     assert way.to == "4"
 
 
 def test_the_newer_one_that_is_asked_for_goes_forward_again():
     records = [served("2", 16, "rollback"), served("3", 15, migration="m3"), served("2", 8)]
-    (way,) = rollback.ways([seen("2", at(16), *THREE)], {"web": records}, "3")
+    (way,) = ways.decide([seen("2", at(16), *THREE)], {"web": records}, "3")
     assert (way.to, way.migration) == ("3", "m3")
-    (way,) = rollback.ways([seen("3", at(16), *THREE)], {"web": records}, "3")
+    (way,) = ways.decide([seen("3", at(16), *THREE)], {"web": records}, "3")
     assert way.to is None
 
 
 def test_a_half_finished_roll_goes_back_on_every_host():
     records = [served("2", 8), served("1", 1)]
     hosts = [seen("3", at(15), *THREE, host="a"), seen("2", at(8), *THREE, host="b")]
-    (way,) = rollback.ways(hosts, {"web": records})
+    (way,) = ways.decide(hosts, {"web": records})
     assert way.serving == ("3", "2")
     assert way.to == "2"
-    (way,) = rollback.ways(hosts, {})
+    (way,) = ways.decide(hosts, {})
     assert way.to == "2"
 
 
 def test_a_release_that_one_host_lacks_is_said_with_its_hosts():
     hosts = [seen("3", at(15), *THREE, host="a"), seen("3", at(15), ("3", at(15)), ("1", at(1)), host="b")]
     with pytest.raises(ReleaseMissing, match="the release 2 of web is missing on b"):
-        rollback.ways(hosts, {})
+        ways.decide(hosts, {})
 
 
 def test_a_release_that_nobody_has_is_said_with_those_there_are():
     with pytest.raises(ReleaseMissing) as raised:
-        rollback.ways([seen("3", at(15), *THREE)], {}, "9")
+        ways.decide([seen("3", at(15), *THREE)], {}, "9")
     assert "no release 9" in raised.value.problem
     assert "There are: 3, 2, 1" in raised.value.hint
 
 
 def test_nothing_before_is_said():
     with pytest.raises(ReleaseMissing, match="no release of web is known to have served before 3"):
-        rollback.ways([seen("3", at(15), ("3", at(15)))], {})
+        ways.decide([seen("3", at(15), ("3", at(15)))], {})
 
 
 def test_only_what_was_deployed_together_goes_back():
@@ -114,7 +114,7 @@ def test_only_what_was_deployed_together_goes_back():
         seen("3", at(15), *THREE, service="api"),
         seen("9", at(2), ("9", at(2)), ("8", at(1)), service="db"),
     ]
-    assert [way.to for way in rollback.ways(places, {})] == ["2", "2", None]
+    assert [way.to for way in ways.decide(places, {})] == ["2", "2", None]
 
 
 def test_releases_that_expect_different_migrations_are_refused():
@@ -124,7 +124,7 @@ def test_releases_that_expect_different_migrations_are_refused():
     }
     places = [seen("3", at(15), *THREE, service="web"), seen("3", at(15), *THREE, service="api")]
     with pytest.raises(ConfigurationError, match="expect different revisions"):
-        rollback.migration(rollback.ways(places, records))
+        ways.migration(ways.decide(places, records))
 
 
 def run(to: str, result: str | None, day: int = 16) -> Run:
@@ -136,17 +136,17 @@ def run(to: str, result: str | None, day: int = 16) -> Run:
 @pytest.mark.parametrize("result", [None, "failed", "interrupted"])
 def test_a_rollback_that_was_not_finished_goes_on_to_where_it_was_going(result):
     records = {"web": [served("3", 15), served("2", 8, migration="m2"), served("1", 1)]}
-    begun = rollback.unfinished([run("2", result)], records)
+    begun = ways.unfinished([run("2", result)], records)
     # Its link is at 2 already, one instance is not.
-    (way,) = rollback.ways([seen("2", at(16), *THREE)], records, begun=begun)
+    (way,) = ways.decide([seen("2", at(16), *THREE)], records, begun=begun)
     assert (way.to, way.migration) == ("2", "m2")
 
 
 def test_what_was_released_after_an_unfinished_rollback_counts():
     records = {"web": [served("4", 17), served("3", 15)]}
-    assert rollback.unfinished([run("2", "failed")], records) == {}
-    assert rollback.unfinished([run("2", "done"), run("2", "failed")], {}) == {}
-    assert rollback.unfinished([], {}) == {}
+    assert ways.unfinished([run("2", "failed")], records) == {}
+    assert ways.unfinished([run("2", "done"), run("2", "failed")], {}) == {}
+    assert ways.unfinished([], {}) == {}
 
 
 ADDITIVE = {"id": "m2", "impact": "additive", "reasons": [], "has_down": True}

@@ -11,13 +11,14 @@ from typing import Any
 from pyinfra import host, inventory, state
 from pyinfra.api.operation import operation
 
-from ops import environment_lock, notices, output, record, recorder, roll, rollback, runner
+from ops import environment_lock, notices, output, record, recorder, roll, rollback, runner, ways
 from ops.confirmation import confirmed
 from ops.errors import ConfigurationError, MigrationRefused, OpsError, ServiceError
 from ops.operations import databases, maintenance, migrations, places, revision, rollback_plan, services
-from ops.rollback import Plan, Seen
+from ops.rollback import Plan
 from ops.services import OnHosts
 from ops.steps import Step, Steps, guarded, on_runner
+from ops.ways import Seen, Way
 
 _seen: dict[tuple[str, str], Seen] = {}
 _plans: list[Plan] = []
@@ -74,10 +75,10 @@ def planned(
     names = list(dict.fromkeys(one.service for one in seen))
     records = {name: record.releases(store, here.name, name, limit=100) for name in names}
     before = record.runs(store, here.name, 10, "rollback")
-    begun = rollback.unfinished(before, records)
-    ways = rollback.ways(seen, records, None if release is None else str(release), begun)
+    begun = ways.unfinished(before, records)
+    found = ways.decide(seen, records, None if release is None else str(release), begun)
     took = next((run.seconds for run in before if run.result == "done"), None)
-    made = replace(_with_database(ways, database, backup), at_once=at_once, took=took)
+    made = replace(_with_database(found, database, backup), at_once=at_once, took=took)
     output.table(rollback_plan.render(made, here.name))
     if made.changes:
         environment_lock.require_free()
@@ -93,14 +94,14 @@ def planned(
     yield from ()
 
 
-def _with_database(ways: list[rollback.Way], asked: str, backup: str | None) -> Plan:
+def _with_database(found: list[Way], asked: str, backup: str | None) -> Plan:
     here = runner.environment()
-    going = [way for way in ways if way.to is not None]
+    going = [way for way in found if way.to is not None]
     if asked not in rollback.STRATEGIES:
         rollback.strategy(asked, "", None)
     if not going:
-        return Plan(tuple(ways), "keep")
-    expected = rollback.migration(ways)
+        return Plan(tuple(found), "keep")
+    expected = ways.migration(found)
     words = ", ".join(f"{way.service} {way.to}" for way in going)
     undo: list[dict[str, Any]] | None = [] if here.migrations is None else None
     if here.migrations is not None and expected is not None:
@@ -113,7 +114,7 @@ def _with_database(ways: list[rollback.Way], asked: str, backup: str | None) -> 
             database, loss = "keep", None  # an earlier run has come as far as this
     elif backup is not None:
         raise ConfigurationError(f"backup={backup} is not needed: nothing is restored", "Add --data database=restore")
-    return Plan(tuple(ways), database, expected, None if undo is None else tuple(undo), loss)
+    return Plan(tuple(found), database, expected, None if undo is None else tuple(undo), loss)
 
 
 def _require_everybody() -> None:

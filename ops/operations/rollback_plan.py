@@ -7,7 +7,8 @@ from typing import Any
 
 from ops import clock
 from ops.operations import loss
-from ops.rollback import Plan, Way
+from ops.rollback import Plan
+from ops.ways import Way
 
 _DATABASE = {
     "keep": "the database stays as it is",
