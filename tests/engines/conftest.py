@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from applications import APPLICATIONS, Application
+from applications import APPLICATIONS, Application, OfAlembic, OfSql
 from asked import Asked
 
 from ops import S3
@@ -21,9 +21,27 @@ def worker(shop: Shop, store_s3: S3) -> Asked:
 ENGINES = [pytest.param(kind, marks=[pytest.mark.slow] if kind != "sql" else []) for kind in sorted(APPLICATIONS)]
 
 
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """An empty directory for an application."""
+    directory = tmp_path / "application"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def plain(shop: Shop, place: Path) -> OfSql:
+    """A directory of plain files."""
+    return OfSql(place, shop.url)
+
+
+@pytest.fixture
+def alembic(shop: Shop, place: Path) -> OfAlembic:
+    """An application on Alembic."""
+    return OfAlembic(place, shop.url)
+
+
 @pytest.fixture(params=ENGINES)
-def application(request: pytest.FixtureRequest, shop: Shop, tmp_path: Path) -> Application:
+def application(request: pytest.FixtureRequest, shop: Shop, place: Path) -> Application:
     """One without migrations yet."""
-    place = tmp_path / "application"
-    place.mkdir()
     return APPLICATIONS[request.param](place, shop.url)

@@ -13,6 +13,7 @@ import pytest
 from applications import OfAlembic, OfDbmate, OfSql
 from asked import Asked
 from psycopg import sql
+from questions import columns
 
 from ops import Postgres
 from ops.sandbox.shop import Shop
@@ -57,23 +58,6 @@ ADD = "ALTER TABLE orders ADD COLUMN x int"
 DROP = "ALTER TABLE orders DROP COLUMN x"
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    directory = tmp_path / "application"
-    directory.mkdir()
-    return directory
-
-
-@pytest.fixture
-def plain(shop: Shop, place: Path) -> OfSql:
-    return OfSql(place, shop.url)
-
-
-@pytest.fixture
-def alembic(shop: Shop, place: Path) -> OfAlembic:
-    return OfAlembic(place, shop.url)
-
-
 def migrate(worker: Asked, application, until: str = "proof", **more):
     fields = {key: more.pop(key) for key in list(more) if key != "server"}
     return worker.ask("migrate", migrations={**application.description, **fields}, until=until, **more)
@@ -83,11 +67,6 @@ def asked(worker: Asked, query: str):
     with closing(psycopg.connect(worker.shop.url, autocommit=True)) as connection:
         cursor = connection.execute(query)
         return cursor.fetchall() if cursor.description else None
-
-
-def columns(worker: Asked) -> set[str]:
-    query = "SELECT attname FROM pg_attribute WHERE attrelid = 'orders'::regclass AND NOT attisdropped"
-    return {name for (name,) in asked(worker, query)}
 
 
 def test_an_engine_that_is_given_a_connection_of_the_applications_own(worker: Asked, alembic: OfAlembic) -> None:

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -20,14 +19,6 @@ from ops.engines import cloudrun_job
 from ops.sandbox.shop import Shop
 
 ADD, BACK = "ALTER TABLE orders ADD COLUMN x int", "ALTER TABLE orders DROP COLUMN x"
-
-
-@pytest.fixture
-def alembic(shop: Shop, tmp_path: Path) -> OfAlembic:
-    """An application on Alembic."""
-    place = tmp_path / "application"
-    place.mkdir()
-    return OfAlembic(place, shop.url)
 
 
 @pytest.fixture

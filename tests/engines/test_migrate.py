@@ -14,35 +14,14 @@ import pytest
 from applications import OfAlembic, OfSql
 from asked import Asked
 from psycopg import sql
+from questions import execute, rehearsals
 
 from ops.operations.migration_report import markdown, table
 from ops.sandbox.shop import Shop
 
 
-@pytest.fixture
-def alembic(shop: Shop, tmp_path: Path) -> OfAlembic:
-    """An application on Alembic."""
-    place = tmp_path / "application"
-    place.mkdir()
-    return OfAlembic(place, shop.url)
-
-
-@pytest.fixture
-def plain(shop: Shop, tmp_path: Path) -> OfSql:
-    """A directory of plain files."""
-    place = tmp_path / "application"
-    place.mkdir()
-    return OfSql(place, shop.url)
-
-
 def migrate(worker: Asked, application, until: str = "proof", **more):
     return worker.ask("migrate", migrations={**application.description, **more}, until=until)
-
-
-def execute(worker: Asked, *statements: str) -> None:
-    with closing(psycopg.connect(worker.shop.url, autocommit=True)) as connection:
-        for statement in statements:
-            connection.execute(statement)
 
 
 def contents(worker: Asked) -> str:
@@ -53,12 +32,6 @@ def contents(worker: Asked) -> str:
     printed = subprocess.run([dump, "--inserts", worker.shop.url], capture_output=True, check=True).stdout
     lines = [line for line in printed.splitlines() if not line.startswith((b"\\restrict", b"\\unrestrict", b"--"))]
     return hashlib.sha256(b"\n".join(lines)).hexdigest()
-
-
-def rehearsals(worker: Asked) -> list[str]:
-    with closing(psycopg.connect(worker.shop.url, autocommit=True)) as connection:
-        query = "SELECT datname FROM pg_database WHERE datname LIKE 'ops_rehearsal_%'"
-        return [name for (name,) in connection.execute(query)]
 
 
 def test_an_index_that_exists_already_is_found_before_production(worker: Asked, alembic: OfAlembic) -> None:

@@ -4,58 +4,17 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import closing
-from pathlib import Path
 
 import psycopg
 import pytest
 from applications import OfSql
-from asked import Answer, Asked
+from asked import Asked
+from questions import columns, execute, rehearsals
+from there_and_back import ADD, DROP, migrate, revert
 
-from ops.sandbox.shop import Shop
 from ops.worker.gate import Gate
 
-ADD, DROP = "ALTER TABLE orders ADD COLUMN noted text", "ALTER TABLE orders DROP COLUMN noted"
 SLOW = "SELECT pg_sleep(CASE current_database() ~ 'rehearsal' WHEN {} THEN 3 ELSE 0 END)"
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    directory = tmp_path / "application"
-    directory.mkdir()
-    return directory
-
-
-@pytest.fixture
-def plain(shop: Shop, place: Path) -> OfSql:
-    """A directory of plain files."""
-    return OfSql(place, shop.url)
-
-
-def migrate(worker: Asked, application: OfSql, **more) -> Answer:
-    answer = worker.ask("migrate", migrations={**application.description, **more}, until="proof")
-    assert answer.code == 0, answer.answer
-    return answer
-
-
-def revert(worker: Asked, application: OfSql, to: str | None, until: str = "proof", **more) -> Answer:
-    return worker.ask("revert", migrations={**application.description, **more}, to=to, until=until)
-
-
-def execute(worker: Asked, *statements: str):
-    with closing(psycopg.connect(worker.shop.url, autocommit=True)) as connection:
-        for statement in statements:
-            cursor = connection.execute(statement)
-        return cursor.fetchall() if cursor.description else None
-
-
-def rehearsals(worker: Asked) -> list:
-    return execute(worker, "SELECT datname FROM pg_database WHERE datname LIKE 'ops_rehearsal_%'")
-
-
-def columns(worker: Asked) -> set[str]:
-    query = "SELECT attname FROM pg_attribute WHERE attrelid = 'orders'::regclass AND attnum > 0 AND NOT attisdropped"
-    return {name for (name,) in execute(worker, query)}
 
 
 def test_who_holds_the_lock_is_named_and_nothing_is_undone(worker: Asked, plain: OfSql) -> None:
