@@ -7,6 +7,7 @@ A timer with such a typing mistake would be green for ever.
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -63,6 +64,17 @@ def typed() -> Typed:
         if not name.startswith(_CONNECTORS)
     }
     return Typed(re.sub(r"[^A-Za-z0-9_.-]", "-", deploy), shown, shown.pop("reason", None))
+
+
+def command() -> str:
+    """What was typed, to be typed again: the environment, the deploys and their options, without any secret."""
+    from pyinfra_cli.cli import cli
+
+    words = cli.make_context("pyinfra", sys.argv[1:], resilient_parsing=True).params
+    said = typed()
+    data = {**said.data, **({"reason": said.reason} if said.reason else {})}
+    options = [word for name, value in data.items() for word in ("--data", f"{name}={value}")]
+    return shlex.join(["pyinfra", str(words["inventory"]), *map(str, words["operations"]), *options])
 
 
 def check() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from ops.errors import OpsError
 from ops.owner import owner
 from ops.record import Release, Run, Step
 from ops.record_writer import Writer, warn
+from ops.services import OnHosts, Service
 
 
 class Recorder:
@@ -31,8 +32,9 @@ class Recorder:
         self._began: dict[tuple[str, Host], float] = {}
         self._failed = False
         self._wrong: set[str] = set()
-        self._released: dict[str, dict[str, Release]] = {}
+        self._released: dict[str, dict[str, dict[str, Release]]] = {}
         self._told: dict[str, str] = {}
+        self._services: Sequence[Service] = ()
         self._start = 0.0
         self._turn = threading.Lock()
         self._writer: Writer | None = None
@@ -58,6 +60,7 @@ class Recorder:
             )
             self._start = time.monotonic()
             try:
+                self._services = runner.environment().services
                 self._writer = Writer(runner.documents(), self._run, runner.environment())
             except OpsError as error:
                 warn(error)
@@ -95,7 +98,7 @@ class Recorder:
     def release(self, on: Host, service: str, release: str, migration: str | None) -> None:
         """A release serves on a host; it is written down when it does so on all."""
         one = Release(service, release, migration, clock.iso(clock.now()), "")
-        self._released.setdefault(_operation(on), {})[service] = one
+        self._released.setdefault(_operation(on), {}).setdefault(service, {})[on.name] = one
 
     def succeeded(self, on: Host, operation: str) -> None:
         """An operation has been carried out on a host."""
@@ -118,10 +121,19 @@ class Recorder:
         """An operation is over on all hosts: what it let serve does so, unless it failed somewhere."""
         released = self._released.pop(operation, {})
         if operation not in self._wrong and self._writer is not None:
-            new = {name: one for name, one in released.items() if self._told.get(name) != one.release}
+            whole = {name: one for name, hosts in released.items() if (one := self._on_all(name, hosts))}
+            new = {name: one for name, one in whole.items() if self._told.get(name) != one.release}
             self._told |= {name: one.release for name, one in new.items()}
             self._writer.releases += new.values()
             self._writer.changed()
+
+    def _on_all(self, service: str, hosts: dict[str, Release]) -> Release | None:
+        """The release of a service when all its hosts serve it, those too that ``--limit`` leaves out."""
+        described = next((one for one in self._services if one.name == service), None)
+        group = state.inventory.get_group(described.hosts) if isinstance(described, OnHosts) else []
+        if {one.name for one in group} - hosts.keys() or len({one.release for one in hosts.values()}) != 1:
+            return None
+        return max(hosts.values(), key=lambda one: one.time)
 
     def finish(self, aborted: bool) -> None:
         """The run is over, and so is its record."""

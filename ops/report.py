@@ -48,9 +48,18 @@ def _versions(run: Run) -> list[str]:
     found = [f"{service}: `{one['from'] or 'unknown'}` → `{one['to']}`" for service, one in releases.items()]
     migrations = run.facts.get("migrations")
     if migrations:
-        applied = ", ".join(f"`{one}`" for one in migrations["applied"])
-        found.append(f"database: `{migrations['from'] or 'none'}`, then {applied}")
+        done = [f"then {_quoted(migrations['applied'])}"] if migrations.get("applied") else []
+        done += [f"undone: {_quoted(migrations['undone'])}"] if migrations.get("undone") else []
+        found.append(f"database: `{migrations['from'] or 'none'}`, {', '.join(done)}")
+    if run.facts.get("kept"):
+        found.append(
+            f"database: restored from `{run.facts.get('backup')}`, the one before is kept as `{run.facts['kept']}`"
+        )
     return found
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f"`{one}`" for one in names)
 
 
 def _impact(run: Run) -> list[str]:

@@ -84,7 +84,13 @@ def decide(
     """
     services = list(dict.fromkeys(place.service for place in places))
     found = [
-        _way(name, [one for one in places if one.service == name], records.get(name, ()), release, begun.get(name))
+        _way(
+            name,
+            [one for one in places if one.service == name],
+            _each_once(records.get(name, ())),
+            release,
+            begun.get(name),
+        )
         for name in services
     ]
     if release is not None and all(way.to is None and release not in way.serving for way in found):
@@ -125,9 +131,10 @@ def _way(
         before = _before(records)
         if before is not None:
             return _to(stays, before, places, records)
+    bad = _rolled_back_from(records)
     older = [
         one for place in places for one in place.releases
-        if one.served and one.id not in serving and (since is None or one.served <= since)
+        if one.served and one.id not in {*serving, *bad} and (since is None or one.served <= since)
     ]  # fmt: skip
     if not older:
         return _because(stays, f"no release of {service} is known to have served before {', '.join(serving)}")
@@ -136,36 +143,56 @@ def _way(
 
 
 def _half_way(serving: Sequence[str], places: Sequence[Seen], records: Sequence[Served]) -> str:
-    """Some hosts serve another release than others: the last that served on all, else the one that served longest."""
-    if records:
-        return records[0].release
-    since = {place.status.release: place.status.since or datetime.min.replace(tzinfo=UTC) for place in places}
-    return min(serving, key=lambda release: since[release])
+    """Some hosts serve another release than others: the last that served before the newest of these."""
+    first = datetime.min.replace(tzinfo=UTC)
+    since = {place.status.release: place.status.since or first for place in places}
+    newest = max(serving, key=lambda release: since[release])
+    bad = {newest, *_rolled_back_from(records)}
+    known = [one.release for one in records if one.release not in bad]
+    return known[0] if known else min(serving, key=lambda release: since[release])
 
 
 def unfinished(runs: Sequence[Run], records: Mapping[str, Sequence[Served]]) -> dict[str, str]:
-    """Where the last rollback was taking services, when it was not finished and nothing was released since.
+    """Where rollbacks were taking services, of each the last one, when that was not finished.
+
+    What was released since by others ends it: a release that it went neither from nor to.
 
     Args:
         runs: rollbacks, the newest first.
         records: of each service the releases that served, newest first.
     """
-    if not runs or runs[0].result == "done":
-        return {}
-    going = runs[0].facts.get("releases", {})
+    found: dict[str, str] = {}
+    seen: set[str] = set()
+    for run in runs:
+        for service, way in run.facts.get("releases", {}).items():
+            if service in seen:
+                continue
+            seen.add(service)
+            its = {way["to"], *way["from"].split(", ")}
+            others = [one for one in records.get(service, ()) if one.time > run.started and one.release not in its]
+            if run.result != "done" and not others:
+                found[service] = way["to"]
+    return found
+
+
+def _each_once(records: Sequence[Served]) -> list[Served]:
+    """Without the restarts: of the same release several times in a row the first, which brought it."""
+    last = list(records[-1:])
+    return [one for one, older in pairwise(records) if older.release != one.release] + last
+
+
+def _rolled_back_from(records: Sequence[Served]) -> set[str]:
+    """The releases from which somebody has rolled back."""
     return {
-        service: way["to"]
-        for service, way in going.items()
-        if not records.get(service) or records[service][0].time <= runs[0].started
+        older.release
+        for newer, older in pairwise(records)
+        if newer.run.endswith(_ROLLBACK) and older.release != newer.release
     }
 
 
 def _before(records: Sequence[Served]) -> str | None:
     """The newest release that served before the one that serves, and from which nobody has rolled back."""
-    bad = {records[0].release}
-    for newer, older in pairwise(records):
-        if newer.run.endswith(_ROLLBACK) and older.release != newer.release:
-            bad.add(older.release)
+    bad = {records[0].release, *_rolled_back_from(records)}
     return next((one.release for one in records if one.release not in bad), None)
 
 
@@ -193,7 +220,7 @@ def _together(found: list[Way]) -> list[Way]:
 
 
 def _rolled_back(way: Way, records: Mapping[str, Sequence[Served]]) -> bool:
-    newest = next(iter(records.get(way.service, ())), None)
+    newest = next(iter(_each_once(records.get(way.service, ()))), None)
     return newest is not None and newest.run.endswith(_ROLLBACK)
 
 

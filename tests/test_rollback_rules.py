@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -147,6 +148,39 @@ def test_what_was_released_after_an_unfinished_rollback_counts():
     assert ways.unfinished([run("2", "failed")], records) == {}
     assert ways.unfinished([run("2", "done"), run("2", "failed")], {}) == {}
     assert ways.unfinished([], {}) == {}
+
+
+def test_a_canary_that_was_recorded_is_not_what_all_go_back_to():
+    records = [served("3", 15), served("2", 8), served("1", 1)]
+    hosts = [seen("3", at(15), *THREE, host="a"), seen("2", at(8), *THREE, host="b")]
+    (way,) = ways.decide(hosts, {"web": records})
+    assert way.to == "2"
+
+
+def test_one_service_that_was_brought_back_alone_does_not_end_the_rollback_of_the_other():
+    both = {"releases": {"web": {"from": "3", "to": "2"}, "api": {"from": "3", "to": "2"}}}
+    alone = {"releases": {"api": {"from": "3, 2", "to": "2"}}}
+    runs = [replace(run("2", "done", 17), facts=alone), replace(run("2", None, 16), facts=both)]
+    assert ways.unfinished(runs, {"web": [served("3", 15)], "api": [served("2", 17, "rollback")]}) == {"web": "2"}
+
+
+def test_a_restart_does_not_end_an_unfinished_rollback():
+    records = {"web": [served("2", 17, "restart"), served("3", 15), served("2", 8)]}
+    assert ways.unfinished([run("2", None)], records) == {"web": "2"}
+
+
+def test_a_restart_after_a_rollback_is_still_rolled_back():
+    records = [served("2", 17, "restart"), served("2", 16, "rollback"), served("3", 15), served("2", 8), served("1", 1)]
+    (way,) = ways.decide([seen("2", at(17), *THREE)], {"web": records})
+    assert way.to is None
+    assert "rolled back to 2 already" in way.why
+
+
+def test_what_was_rolled_back_from_is_left_out_when_the_platform_has_to_tell():
+    records = [served("2", 16, "rollback"), served("3", 15)]
+    platform = (("4", at(18)), ("3", at(15)), ("2", at(16)), ("1", at(1)))
+    (way,) = ways.decide([seen("4", at(18), *platform)], {"web": records})
+    assert way.to == "2"
 
 
 ADDITIVE = {"id": "m2", "impact": "additive", "reasons": [], "has_down": True}

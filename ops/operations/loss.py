@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import Any
 
 from ops import clock
 
+_COUNTED = (
+    "these are differences of counts: what was changed since, or replaced by as many other rows, is lost as well and "
+    "cannot be counted"
+)
 SHOWN = 20
 """Tables, those that would lose the most."""
 
@@ -27,16 +32,18 @@ def render(known: dict[str, Any], width: int = 100) -> str:
         table.add_row(one["table"], _number(one["now"]), _number(one["then"]), _lost(one), one["newest"] or "")
     console = Console(width=width, no_color=True, highlight=False)
     with console.capture() as captured:
-        console.print(table if known["tables"] else f"{title}: no row (rows that were only changed are not counted)")
-    return captured.get() + "\n".join(_remarks(known))
+        console.print(table if known["tables"] else f"{title}: no table has more rows, or newer ones, than the backup")
+    return captured.get() + "\n".join(_remarks(known, width))
 
 
-def _remarks(known: dict[str, Any]) -> list[str]:
+def _remarks(known: dict[str, Any], width: int) -> list[str]:
     remarks = []
     if len(known["tables"]) > SHOWN:
         remarks.append(f"and {len(known['tables']) - SHOWN} more tables")
-    if known["tables"]:
-        remarks.append("rows that were only changed since are not counted, and are lost as well")
+    remarks += wrap(_COUNTED, width)
+    remarks += [f"schema: {one}" for one in known["schema"][:SHOWN]]
+    if len(known["schema"]) > SHOWN:
+        remarks.append(f"and {len(known['schema']) - SHOWN} more objects of the schema")
     took = known["took"].get("restore")
     if took:
         remarks.append(f"the last restore of this backup took {took:.1f} s; the database serves meanwhile")
@@ -55,4 +62,6 @@ def _lost(one: dict[str, Any]) -> str:
     if one["now"] is None:
         return "comes back"
     lost = one["now"] - (one["then"] or 0)
+    if lost == 0:
+        return "replaced"
     return f"{lost:,}" if lost > 0 else f"{-lost:,} come back"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 from pyinfra import host, inventory, state
 from pyinfra.api.operation import operation
 
-from ops import environment_lock, notices, output, record, recorder, roll, rollback, runner, ways
+from ops import arguments, environment_lock, notices, output, record, recorder, roll, rollback, runner, ways
 from ops.confirmation import confirmed
 from ops.errors import ConfigurationError, MigrationRefused, OpsError, ServiceError
 from ops.operations import databases, maintenance, migrations, places, revision, rollback_plan, services
@@ -78,7 +76,9 @@ def planned(
     begun = ways.unfinished(before, records)
     found = ways.decide(seen, records, None if release is None else str(release), begun)
     took = next((run.seconds for run in before if run.result == "done"), None)
-    made = replace(_with_database(found, database, backup), at_once=at_once, took=took)
+    resumes = next(iter(before), None) if begun else None
+    made = replace(_with_database(found, database, backup, resumes), at_once=at_once, took=took)
+    _require_whole(made)
     output.table(rollback_plan.render(made, here.name))
     if made.changes:
         environment_lock.require_free()
@@ -94,7 +94,7 @@ def planned(
     yield from ()
 
 
-def _with_database(found: list[Way], asked: str, backup: str | None) -> Plan:
+def _with_database(found: list[Way], asked: str, backup: str | None, resumes: record.Run | None) -> Plan:
     here = runner.environment()
     going = [way for way in found if way.to is not None]
     if asked not in rollback.STRATEGIES:
@@ -110,8 +110,10 @@ def _with_database(found: list[Way], asked: str, backup: str | None) -> Plan:
     loss = None
     if database == "restore":
         loss = runner.ask("loss", backup=backup, migration=expected)
-        if loss["current"].get("restored") == loss["backup"]["id"] and not undo:
-            database, loss = "keep", None  # an earlier run has come as far as this
+        current = loss["current"]
+        swapped = current.get("restored") == loss["backup"]["id"] and "undone" not in current
+        if resumes and swapped and current.get("proven", "") >= resumes.started:
+            database, loss = "keep", None  # the run that this one goes on with has come as far as this
     elif backup is not None:
         raise ConfigurationError(f"backup={backup} is not needed: nothing is restored", "Add --data database=restore")
     return Plan(tuple(found), database, expected, None if undo is None else tuple(undo), loss)
@@ -125,6 +127,21 @@ def _require_everybody() -> None:
             silent = [one.name for one in hosts if (service.name, one.name) not in _seen]
             if silent:
                 raise ServiceError(f"{service.name} on {', '.join(silent)} could not be asked", "See above why")
+
+
+def _require_whole(made: Plan) -> None:
+    """Where ``--limit`` leaves hosts of a service out, they would meet a database that their release does not know."""
+    for service in runner.environment().services:
+        way = made.way(service.name)
+        if not isinstance(service, OnHosts) or way is None or way.to is None:
+            continue
+        left = [one.name for one in inventory.get_group(service.hosts) if not state.is_host_in_limit(one)]
+        if left and made.database != "keep":
+            raise ConfigurationError(
+                f"{service.name} on {', '.join(left)} is left out, and the database is not", "Leave out --limit"
+            )
+        if left:
+            output.say(f"{service.name} stays as it is on {', '.join(left)}, which --limit leaves out")
 
 
 def _undo(expected: str, asked: str, words: str) -> list[dict[str, Any]] | None:
@@ -231,7 +248,7 @@ def told() -> Steps:
     if made is None or not state.is_executing or not (made.changes or _failures):
         return
     here = runner.environment()
-    typed = shlex.join(["pyinfra", *sys.argv[1:]])
+    typed = arguments.command()
     if _failures:
         title = f"{here.name}: the rollback failed"
         body = f"{'; '.join(_failures)}\nNext: look at what is said above, mend it, and type again: {typed}"
@@ -270,8 +287,8 @@ def _noting(what: str, do: Callable[[], object]) -> Callable[[], object]:
     def inner() -> None:
         try:
             do()
-        except OpsError as error:
-            _failures.append(f"{what}: {error.problem}")
+        except Exception as error:  # whatever it is, what comes after must know
+            _failures.append(f"{what}: {error.problem if isinstance(error, OpsError) else type(error).__name__}")
             raise
 
     return inner

@@ -249,6 +249,8 @@ def activating(service: str, release: str, at_once: int) -> Steps:
         )
         if status.release == release and serving:
             output.say(f"{service} is on release {release} already")
+            if state.is_executing:
+                recorder.released(service, release, revision.current())
             return
         words = f"Activate release {release} of {service} (now {status.release or 'unknown'})"
         plan(words)

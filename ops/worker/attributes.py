@@ -18,6 +18,10 @@ _LISTS = {
     "local_preload_libraries", "search_path", "session_preload_libraries", "shared_preload_libraries",
     "temp_tablespaces", "unix_socket_directories",
 }  # fmt: skip
+_WHOLE = """
+    SELECT pg_get_userbyid(datdba), datconnlimit, datacl IS NOT NULL, spcname
+      FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace WHERE datname = %s
+"""
 _GRANTS = """
     SELECT CASE WHEN acl.grantee <> 0 THEN pg_get_userbyid(acl.grantee) END, acl.privilege_type, acl.is_grantable
       FROM pg_database d, aclexplode(d.datacl) acl WHERE d.datname = %s AND acl.grantee <> d.datdba
@@ -66,6 +70,7 @@ class Attributes:
         owner: a role's name.
         limit: of connections; -1: none.
         comment: without what we wrote down in it.
+        tablespace: where it is, which is not given to another: that takes as long as a copy.
         grants: grantee (None: PUBLIC), privilege, whether it may be granted on; None: as PostgreSQL makes them.
         settings: for all roles and for single ones.
     """
@@ -73,19 +78,19 @@ class Attributes:
     owner: str
     limit: int
     comment: str
+    tablespace: str
     grants: tuple[tuple[str | None, str, bool], ...] | None = None
     settings: tuple[Setting, ...] = field(default=())
 
     @classmethod
     def of(cls, connection: psycopg.Connection, database: str) -> Attributes:
         """Look at a database of the server that the connection leads to."""
-        query = "SELECT pg_get_userbyid(datdba), datconnlimit, datacl IS NOT NULL FROM pg_database WHERE datname = %s"
-        row = connection.execute(query, [database]).fetchone()
+        row = connection.execute(_WHOLE, [database]).fetchone()
         assert row is not None
-        owner, limit, granted = row
+        owner, limit, granted, tablespace = row
         grants = tuple((grantee, what, on) for grantee, what, on in connection.execute(_GRANTS, [database]))
         settings = tuple(Setting(what, value, role) for role, what, value in connection.execute(_SETTINGS, [database]))
-        return cls(owner, limit, _commented(connection, database)[0], grants if granted else None, settings)
+        return cls(owner, limit, _commented(connection, database)[0], tablespace, grants if granted else None, settings)
 
     def give(self, connection: psycopg.Connection, database: str) -> list[str]:
         """Give them to another database; the settings that could not be given, in words.
@@ -104,6 +109,9 @@ class Attributes:
             connection.execute(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(name, sql.Literal(self.limit)))
             _comment(connection, database, self.comment, marks(connection, database))
             left = [wrong for one in self.settings if (wrong := _give(connection, database, one))]
+            now = connection.execute(_WHOLE, [database]).fetchone()
+            if now is not None and now[3] != self.tablespace:
+                left.append(f"{database} is in the tablespace {now[3]}, and what it replaces in {self.tablespace}")
             # The last, because it may take the right to do the others away.
             connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, sql.Identifier(self.owner)))
         except psycopg.Error as error:
@@ -127,7 +135,10 @@ def _commented(connection: psycopg.Connection, database: str) -> tuple[str, dict
     row = connection.execute(query, [database]).fetchone()
     comment = str(row[0] or "") if row else ""
     found = _MARKED.search(comment)
-    return (comment[: found.start()], json.loads(found[1])) if found else (comment, {})
+    try:
+        return (comment[: found.start()], dict(json.loads(found[1]))) if found else (comment, {})
+    except (ValueError, TypeError):
+        return comment, {}  # it is somebody else's
 
 
 def _comment(connection: psycopg.Connection, database: str, comment: str, known: dict[str, str]) -> None:

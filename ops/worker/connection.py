@@ -63,6 +63,8 @@ def connect(
         if watched is not None:
             watched(lambda: sever(connection))
         connection.execute("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = ANY (%s)", [_NO_LIMITS])
+        # A database that was set read-only must still be swapped.
+        connection.execute("SET default_transaction_read_only = off")
     except psycopg.Error as error:
         raise failure(error, parameters) from None
     return connection

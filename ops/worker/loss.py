@@ -18,9 +18,10 @@ from ops.worker.attributes import marks
 from ops.worker.beside import beside, proven
 from ops.worker.catalogue import Catalogue
 from ops.worker.connection import connect, failure
+from ops.worker.fingerprint import differences, fingerprint
 from ops.worker.manifest import Manifest
 from ops.worker.request import Request
-from ops.worker.rows import Name, tables
+from ops.worker.rows import Name, large_objects, tables
 from ops.worker.sessions import sessions
 
 _TIMES = """
@@ -34,6 +35,9 @@ _ROLE = """
       FROM pg_roles, pg_database d WHERE rolname = current_user AND d.datname = current_database()
 """
 _PREPARED = "SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database()"
+_SUBSCRIPTIONS = """
+    SELECT subname FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 _HERE = ("127.0.0.1", "::1", "localhost")
 _SLOTS = "SELECT slot_name::text FROM pg_replication_slots WHERE database = current_database()"
 
@@ -63,6 +67,7 @@ def run(request: Request) -> dict[str, Any]:
                 "sessions": [str(one) for one in sessions(connection, database.name())],
                 "stays_behind": [str(slot) for (slot,) in connection.execute(_SLOTS)],
                 "tables": lost(connection, backup.manifest),
+                "schema": _schema(connection, backup.manifest),
                 "took": backup.verification.seconds,
             }
         except psycopg.Error as error:
@@ -76,7 +81,7 @@ def run(request: Request) -> dict[str, Any]:
 
 
 def lost(connection: psycopg.Connection, manifest: Manifest) -> list[dict[str, Any]]:
-    """Each table whose rows are not as many as in the backup, with the newest time that stands in it.
+    """Each table that has not as many rows as the backup, or newer ones, with the newest time that stands in it.
 
     Args:
         connection: to the database as it is.
@@ -88,7 +93,7 @@ def lost(connection: psycopg.Connection, manifest: Manifest) -> list[dict[str, A
     for name in tables(connection):
         rows, newest = _look(connection, name)
         before = then.pop(name, None)
-        if before != rows:
+        if before != rows or (newest is not None and newest > manifest.finished):
             found.append({"table": str(name), "now": rows, "then": before, "newest": newest})
     found += [{"table": str(name), "now": None, "then": rows, "newest": None} for name, rows in then.items()]
     return sorted(found, key=lambda one: (one["then"] or 0) - (one["now"] or 0))
@@ -99,12 +104,21 @@ def _look(connection: psycopg.Connection, name: Name) -> tuple[int, str | None]:
     columns = [
         sql.Identifier(column) for (column,) in connection.execute(_TIMES, [name.quoted().as_string(connection)])
     ]
-    newest = sql.SQL("max({0}) FILTER (WHERE {0} <= now())")
+    newest = sql.SQL("max({0}) FILTER (WHERE {0} <= now() AND {0} > '0002-01-01')")
     times = [newest.format(column) for column in columns]
     latest = sql.SQL("greatest({})").format(sql.SQL(", ").join(times)) if times else sql.SQL("NULL")
     row = connection.execute(sql.SQL("SELECT count(*), {} FROM ONLY {}").format(latest, name.quoted())).fetchone()
     assert row is not None
     return int(row[0]), row[1] and clock.iso(row[1])
+
+
+def _schema(connection: psycopg.Connection, manifest: Manifest) -> list[str]:
+    """Objects that were made, changed or dropped since, and large objects."""
+    found = differences(manifest.fingerprint, fingerprint(connection), "the backup")
+    objects = large_objects(connection)
+    if objects != manifest.large_objects:
+        found.append(f"{objects} large objects, {manifest.large_objects} in the backup")
+    return found
 
 
 def _able(connection: psycopg.Connection, database: Postgres) -> int:
@@ -116,6 +130,12 @@ def _able(connection: psycopg.Connection, database: Postgres) -> int:
         raise DatabaseError(
             f"{role} may not swap {database.name()}, which {owner} owns",
             f"As a superuser, type in psql: ALTER ROLE {role} CREATEDB; GRANT {owner} TO {role}",
+        )
+    feeds = [str(name) for (name,) in connection.execute(_SUBSCRIPTIONS)]
+    if feeds:
+        raise DatabaseError(
+            f"{database.name()} has the subscription {', '.join(feeds)}, which would go on where it is kept",
+            "Drop the subscription, and make it anew afterwards",
         )
     if connection.execute(_PREPARED).fetchone() != (0,):
         raise DatabaseError(

@@ -9,6 +9,7 @@ import psycopg
 from ops.worker.connection import APPLICATION
 
 # What pg_terminate_backend asks for (PostgreSQL's documentation, 9.28.2). Of whom it refuses, some columns are hidden.
+# Autovacuum has no role, and gives way to a rename by itself.
 _SESSIONS = """
     SELECT a.pid, coalesce(a.usename, a.backend_type), a.application_name, coalesce(host(a.client_addr), 'somewhere'),
            coalesce(a.state, 'at work'),
@@ -17,7 +18,8 @@ _SESSIONS = """
              OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
       FROM pg_stat_activity a LEFT JOIN pg_roles r ON r.oid = a.usesysid
      WHERE a.datname = %s AND a.pid <> pg_backend_pid() AND a.application_name <> %s
-       AND coalesce(a.backend_type, '') NOT LIKE 'autovacuum%%' AND coalesce(a.backend_type, '') <> 'parallel worker'
+       AND (a.usesysid IS NOT NULL OR a.backend_type = 'walsender')
+       AND coalesce(a.backend_type, '') <> 'parallel worker'
      ORDER BY a.backend_start
 """
 

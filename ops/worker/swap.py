@@ -31,7 +31,12 @@ from ops.worker.sessions import sessions
 WINDOW = 4.0
 """Seconds for which others may be kept waiting; then it is given up, and all is as before."""
 _PAUSE = 0.02
-_END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+_PATIENCE = 5.0
+"""Seconds for which a session that we may not end may take to end by itself."""
+_END = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+     WHERE datname = %s AND pid <> pg_backend_pid() AND usesysid IS NOT NULL
+"""
 
 
 def run(request: Request) -> dict[str, Any]:
@@ -68,6 +73,11 @@ def _undo(database: Postgres, look: bool) -> dict[str, Any]:
     with _elsewhere(database) as connection:
         known = marks(connection, name)
         before = known.get("before")
+        if before is None and (lost := _kept(connection, name)):
+            raise DatabaseError(
+                f"the comment on {name} does not say any more what it replaced; there are: {', '.join(lost)}",
+                "Rename the one that is meant by hand, or restore a backup",
+            )
         # What came back by an undo may itself have been restored, long ago: that is not what is meant.
         if before is None or "undone" in known:
             return {"changed": False}
@@ -86,7 +96,9 @@ def _exchange(
     database: Postgres, connection: psycopg.Connection, name: str, incoming: str, kept: str, told: dict[str, str]
 ) -> float:
     """Let ``incoming`` be called ``name``, and what was so called ``kept``; the seconds for which others waited."""
-    held = [one for one in sessions(connection, name) if not one.endable]
+    deadline = time.monotonic() + _PATIENCE
+    while (held := [one for one in sessions(connection, name) if not one.endable]) and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
     if held:
         raise DatabaseError(
             f"{name} is held open by what this role may not end: {'; '.join(map(str, held[:3]))}",
@@ -119,10 +131,11 @@ def _ending(database: Postgres, names: list[str]) -> Iterator[None]:
     over = threading.Event()
 
     def end() -> None:
-        with suppress(OpsError, psycopg.Error), _elsewhere(database) as connection:
+        with suppress(OpsError), _elsewhere(database) as connection:
             while not over.is_set():
                 for name in names:
-                    connection.execute(_END, [name])
+                    with suppress(psycopg.Error):
+                        connection.execute(_END, [name])
                 over.wait(_PAUSE)
 
     thread = threading.Thread(target=end, name="ending sessions", daemon=True)
@@ -158,6 +171,12 @@ def _free(connection: psycopg.Connection, stem: str) -> str:
         if not _exists(connection, name):
             return name
         time.sleep(0.2)
+
+
+def _kept(connection: psycopg.Connection, name: str) -> list[str]:
+    """What swaps have kept, the newest first."""
+    query = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY datname DESC"
+    return [str(found) for (found,) in connection.execute(query, [f"{name}_before_"])]
 
 
 def _exists(connection: psycopg.Connection, name: str) -> bool:

@@ -195,6 +195,13 @@ def test_a_breaking_migration_asks_what_becomes_of_the_database(story: Story) ->
     assert {"name", "birthday"} <= story.columns()
     again = story.type("deploys/rollback.py", "--data", "database=restore")
     assert "there is nothing to roll back" in again.stderr
+    # What was restored once is restored again when release 3 was there in between.
+    story.type("deploys/migrate.py")
+    story.activate(THREE)
+    story.execute("UPDATE customers SET full_name = 'wrong'")
+    story.type("deploys/rollback.py", "--data", "database=restore")
+    with closing(psycopg.connect(story.worker.shop.url)) as connection:
+        assert connection.execute("SELECT count(*) FROM customers WHERE name = 'wrong'").fetchone() == (0,)
 
 
 @pytest.mark.slow
@@ -207,6 +214,9 @@ def test_migrations_are_undone_when_that_is_asked_for(story: Story) -> None:
     assert {"name", "birthday"} <= story.columns()
     with closing(psycopg.connect(story.worker.shop.url)) as connection:
         assert connection.execute("SELECT count(*) FROM customers WHERE name = 'new'").fetchone() == (1,)
+    store = open_store(story.worker.store)
+    (report,) = [store.read(one.key)[0].decode() for one in store.list("test/runs/") if one.key.endswith(".md")]
+    assert "undone: `0002_rename`" in report
 
 
 @pytest.mark.slow
@@ -218,7 +228,7 @@ def test_what_does_not_hold_ends_with_the_command_to_type_next_and_people_are_to
     story.pyinfra.inventory.write_text(text.replace("drill=", notify, 1).replace("within=15", "within=4"))
     run = story.type("deploys/rollback.py", code=1)
     assert "the rollback failed: web: web_1" in run.stderr
-    assert f"then type again: pyinfra {story.pyinfra.inventory} -y deploys/rollback.py" in run.stderr
+    assert f"then type again: pyinfra {story.pyinfra.inventory} deploys/rollback.py" in run.stderr
     (notice,) = told.told
     assert notice["type"] == "failure"
     assert notice["title"] == "test: the rollback failed"

@@ -200,7 +200,8 @@ def test_what_is_lost_is_what_was_said(worker: Asked, writes: list[str]) -> None
     said = worker.ask("loss")
     assert said.code == 0, said.answer
     kept = swapped(worker)["kept"]
-    told = {table["table"]: (table["now"], table["then"]) for table in said.answer["tables"]}
+    tables = said.answer["tables"]
+    told = {table["table"]: (table["now"], table["then"]) for table in tables if table["now"] != table["then"]}
     truly = {}
     with (
         closing(psycopg.connect(worker.shop.url)) as new,
@@ -242,6 +243,58 @@ def test_killed_at_any_moment_one_of_the_two_serves_and_typed_again_it_ends_well
     assert answer.code == 0, answer.answer
     assert worker.ask("swap").code == 0
     assert one(worker, "SELECT count(*) FROM orders") > 0
+
+
+def test_rows_that_were_replaced_by_as_many_are_not_passed_over(worker: Asked) -> None:
+    execute(
+        worker,
+        "CREATE TABLE seen (at timestamptz)",
+        "INSERT INTO seen VALUES ('-infinity'), ('infinity'), ('0044-03-15 BC'), (now())",
+    )
+    assert worker.ask("dump").code == 0
+    assert worker.ask("drill").code == 0
+    assert worker.ask("loss").answer["tables"] == []
+    time.sleep(1.1)
+    execute(worker, "DELETE FROM seen WHERE at = '-infinity'", "INSERT INTO seen VALUES (now())")
+    (table,) = worker.ask("loss").answer["tables"]
+    assert (table["table"], table["now"], table["then"]) == ("public.seen", 4, 4)
+    execute(worker, "SELECT lo_from_bytea(0, 'x')", "CREATE VIEW mine AS SELECT 1 AS one")
+    schema = worker.ask("loss").answer["schema"]
+    assert "1 large objects, 0 in the backup" in schema
+    assert any("public.mine" in one for one in schema)
+
+
+def test_a_database_that_was_set_read_only_is_swapped_and_stays_so(worker: Asked, admin) -> None:
+    admin.execute(
+        sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(sql.Identifier(worker.shop.name))
+    )
+    swapped(worker)
+    assert one(worker, "SHOW default_transaction_read_only") == "on"
+
+
+def test_a_comment_that_was_replaced_is_no_reason_to_say_there_is_nothing_to_undo(worker: Asked) -> None:
+    kept = swapped(worker)["kept"]
+    execute(worker, f"COMMENT ON DATABASE {worker.shop.name} IS 'the shop [pyinfra-ops {{odd}}]'")
+    undone = worker.ask("swap", undo=True)
+    assert undone.code == 1
+    assert kept in undone.answer["message"]
+
+
+def test_autovacuum_is_nobody_who_holds_it_open(worker: Asked, admin) -> None:
+    assert worker.ask("beside").code == 0
+    execute(worker, "CREATE TABLE dead AS SELECT generate_series(1, 200000) AS x", "DELETE FROM dead")
+    admin.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
+    admin.execute("SELECT pg_reload_conf()")
+    try:
+        deadline = time.monotonic() + 20
+        query = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker' AND datname = %s"
+        while admin.execute(query, [worker.shop.name]).fetchone() == (0,) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        answer = worker.ask("swap")
+    finally:
+        admin.execute("ALTER SYSTEM RESET autovacuum_naptime")
+        admin.execute("SELECT pg_reload_conf()")
+    assert answer.code == 0, answer.answer
 
 
 # What is refused, with nothing changed.
