@@ -18,6 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from servers import running
+from sshd import KEYGEN, SSHD, remotes
 
 from ops.sandbox.supervisor import RELEASES, WebServer
 from ops.stores import open_store
@@ -255,6 +256,27 @@ def test_what_cannot_be_meant_is_one_line_and_changes_nothing(story: Story) -> N
         run = story.type("deploys/rollback.py", *(word for one in given for word in ("--data", one)), code=1)
         assert said in run.stderr
         assert story.state() == before
+
+
+@pytest.mark.slow
+def test_a_plan_that_is_refused_is_carried_out_on_no_host(story: Story, tmp_path) -> None:
+    """The runner is one host, the service runs on another, which has not failed."""
+    if not SSHD or not KEYGEN:
+        pytest.skip("needs sshd and ssh-keygen: apt install openssh-server")
+    story.release_two()
+    story.release_three()
+    (tmp_path / "ssh").mkdir()
+    with remotes(tmp_path / "ssh", ["app-1"]) as (app,):
+        text = story.pyinfra.inventory.read_text().replace('hosts="runner", programs', 'hosts="app", programs')
+        text = text.replace('name="test",', 'name="test", protected=True,', 1)
+        text = text.replace("Drill(jobs=2)", "Drill(jobs=2, on_protected=True)")
+        story.pyinfra.inventory.write_text(f"{text}\napp = environment.group(({app.name!r}, {app.data!r}))\n")
+        before = story.state()
+        run = story.type("deploys/rollback.py", "--data", "database=restore", code=1)
+        assert "the environment test is protected" in run.stderr
+        assert story.state() == before
+        run = story.type("deploys/rollback.py", "--data", "database=restore", "--data", "confirm=test")
+        assert story.serving() == [TWO, TWO]
 
 
 MOMENTS = 20
