@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 from pyinfra import host, inventory, state
@@ -37,8 +38,9 @@ def look(service: str | None = None) -> Steps:
         found = places.mine(name)
         if found is None:
             continue
-        status, releases = found.platform.overview()
         where = host.name if found.shell else found.service.kind  # type: ignore[attr-defined]
+        _seen.pop((name, where), None)  # what was seen for the plan that was shown does not count
+        status, releases = found.platform.overview()
         _seen[name, where] = Seen(name, where, status, tuple(releases))
     yield from ()
 
@@ -76,7 +78,8 @@ def planned(
     begun = ways.unfinished(before, records)
     found = ways.decide(seen, records, None if release is None else str(release), begun)
     took = next((run.seconds for run in before if run.result == "done"), None)
-    resumes = next(iter(before), None) if begun else None
+    tried = list(takewhile(lambda run: run.result != "done", before)) if begun else []
+    resumes = tried[-1] if tried else None
     made = replace(_with_database(found, database, backup, resumes), at_once=at_once, took=took)
     _require_whole(made)
     output.table(rollback_plan.render(made, here.name))
