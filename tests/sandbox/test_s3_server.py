@@ -105,5 +105,7 @@ def test_a_port_that_was_taken_for_a_moment_only_is_no_failure(tmp_path: Path) -
 def test_no_socket_stays_behind(tmp_path: Path) -> None:
     server = S3Server(tmp_path / "s3")
     with running(server):
-        assert sockets_of(server)
-    assert not sockets_of(server)
+        # Some of another user's, which was killed, may have the same number; none of them is ours to remove.
+        own = [path for path in sockets_of(server) if path.stat().st_uid == psutil.Process(server.pid).uids().real]
+        assert own
+    assert not [path for path in own if path.exists()]
