@@ -11,6 +11,7 @@ from ops import clock, output, runner
 from ops.environment import Environment
 from ops.errors import BackupMissing
 from ops.facts.backups import Backups
+from ops.operations import backup_table
 from ops.steps import Steps, Work, on_runner, plan
 
 
@@ -130,11 +131,9 @@ def show() -> Steps:
 
         backups.show(name="Show the backups")
     """
-    from ops.operations.table import render
-
     here = runner.environment()
     known = host.get_fact(Backups)
-    output.table(render(f"{here.name}/{here.database.name()} in {known['location']}", known))
+    output.table(backup_table.render(f"{here.name}/{here.database.name()} in {known['location']}", known))
     yield from ()
 
 

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from ops import clock, roll
 from ops.errors import OpsError
+from ops.operations import table
 from ops.platforms import Status, open_platform
 from ops.platforms.shell import Shell
 from ops.services import Service
 
+# On a narrow terminal names and times go over two lines; nothing is cut.
+_COLUMNS: dict[str, dict[str, Any]] = {
+    "service": {"no_wrap": True},
+    "where": {"overflow": "fold", "min_width": 12},
+    "release": {"overflow": "fold", "min_width": 10},
+    "serving since": {"overflow": "fold", "min_width": 18},
+    "health": {"no_wrap": True},
+}
 PREVIOUS = 2
 """Releases that are shown beside the one that serves."""
 
@@ -79,26 +89,13 @@ class Board:
             order: of the services.
             width: columns.
         """
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        # On a narrow terminal names and times go over two lines; nothing is cut.
-        table.add_column("service", no_wrap=True)
-        for heading, least in (("where", 12), ("release", 10), ("serving since", 18)):
-            table.add_column(heading, overflow="fold", min_width=least)
-        table.add_column("health", no_wrap=True)
         rows = sorted(self._rows, key=lambda row: (order.index(row.service), row.place))
-        for row in rows:
-            table.add_row(row.service, row.place, *_cells(row))
-        console = Console(width=width, no_color=True, highlight=False)
-        with console.capture() as captured:
-            console.print(table if rows else f"{title}: there is none")
+        cells = [[row.service, row.place, *_cells(row)] for row in rows]
+        drawn = table.rendered(title, _COLUMNS, cells, width, "there is none")
         remarks = [
             f"{row.service} on {row.place}: {wrong}" for row in rows for wrong in (*row.problems, row.unknown) if wrong
         ]
-        return captured.get() + "\n".join([*remarks, *_previous(rows)])
+        return drawn + "\n".join([*remarks, *_previous(rows)])
 
 
 def _cells(row: Row) -> tuple[str, str, str]:

@@ -6,34 +6,33 @@ from textwrap import wrap
 from typing import Any
 
 from ops import clock
+from ops.operations import table
 
 _COUNTED = (
     "these are differences of counts: what was changed since, or replaced by as many other rows, is lost as well and "
     "cannot be counted"
 )
+_COLUMNS: dict[str, dict[str, Any]] = {
+    "table": {"overflow": "fold"},
+    "rows now": {"justify": "right", "no_wrap": True},
+    "in the backup": {"justify": "right", "no_wrap": True},
+    "lost": {"justify": "right", "no_wrap": True},
+    "newest time in it": {"no_wrap": True},
+}
 SHOWN = 20
 """Tables, those that would lose the most."""
 
 
 def render(known: dict[str, Any], width: int = 100) -> str:
     """What the worker's verb ``loss`` answered, at most ``width`` columns wide."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     backup = known["backup"]
     title = f"what a restore of {backup['id']} ({clock.age(backup['age'])} old) would lose"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("table", overflow="fold")
-    for heading in ("rows now", "in the backup", "lost"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("newest time in it", no_wrap=True)
-    for one in known["tables"][:SHOWN]:
-        table.add_row(one["table"], _number(one["now"]), _number(one["then"]), _lost(one), one["newest"] or "")
-    console = Console(width=width, no_color=True, highlight=False)
-    with console.capture() as captured:
-        console.print(table if known["tables"] else f"{title}: no table has more rows, or newer ones, than the backup")
-    return captured.get() + "\n".join(_remarks(known, width))
+    rows = [
+        [one["table"], _number(one["now"]), _number(one["then"]), _lost(one), one["newest"] or ""]
+        for one in known["tables"][:SHOWN]
+    ]
+    empty = "no table has more rows, or newer ones, than the backup"
+    return table.rendered(title, _COLUMNS, rows, width, empty) + "\n".join(_remarks(known, width))
 
 
 def _remarks(known: dict[str, Any], width: int) -> list[str]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from textwrap import wrap
 from typing import Any
 
+from ops.operations import table as tables
+
 Cells = list[str]
 _WITHOUT_ROWS = (
     "WITHOUT ROWS: what breaks because of them, how long it takes and how long tables stay locked is not known"
@@ -135,19 +137,11 @@ def _seconds(answer: dict[str, Any]) -> Iterable[tuple[str, float]]:
 
 
 def _rendered(title: str, headings: Cells, rows: list[Cells], width: int, remarks: list[str]) -> str:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold", justify="right" if heading in ("seconds", "rows") else "left")
-    for row in rows:
-        table.add_row(*row)
-    console = Console(width=width, no_color=True, highlight=False, markup=False)
-    with console.capture() as captured:
-        console.print(table if rows else f"{title}: nothing")
-    return captured.get() + "\n".join(remarks)
+    columns = {
+        heading: {"overflow": "fold", "justify": "right" if heading in ("seconds", "rows") else "left"}
+        for heading in headings
+    }
+    return tables.rendered(title, columns, rows, width, "nothing") + "\n".join(remarks)
 
 
 def _section(title: str, headings: Cells, rows: list[Cells]) -> list[str]:

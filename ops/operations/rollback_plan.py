@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from textwrap import wrap
-from typing import Any
 
 from ops import clock
-from ops.operations import loss
+from ops.operations import loss, table
 from ops.rollback import Plan
 from ops.ways import Way
 
@@ -59,17 +58,5 @@ def _row(way: Way) -> list[str]:
     return [way.service, ", ".join(way.serving) or "unknown", since or "", way.to or "stays", served or ""]
 
 
-def _table(title: str, headings: list[str], rows: list[list[Any]], width: int) -> str:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console = Console(width=width, no_color=True, highlight=False, markup=False)
-    with console.capture() as captured:
-        console.print(table)
-    return captured.get().rstrip()
+def _table(title: str, headings: list[str], rows: list[list[str]], width: int) -> str:
+    return table.rendered(title, {heading: {"overflow": "fold"} for heading in headings}, rows, width).rstrip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ops import clock
+from ops.operations import table
 from ops.record import Run
 from ops.report import said
 
@@ -55,22 +56,13 @@ def _seconds(seconds: float | None) -> str:
 
 
 def _table(title: str, headings: list[str], rows: list[list[str]], width: int) -> str:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in headings:
-        # What is copied is not cut; the rest goes over as many lines as it needs.
-        table.add_column(
-            heading,
-            justify="right" if heading == "seconds" else "left",
-            no_wrap=heading in ("run", "result", "outcome", "seconds"),
-            overflow="fold",
-        )
-    for row in rows:
-        table.add_row(*row)
-    console = Console(width=width, no_color=True, highlight=False, markup=False)
-    with console.capture() as captured:
-        console.print(table if rows else f"{title}: there is none")
-    return captured.get()
+    # What is copied is not cut; the rest goes over as many lines as it needs.
+    columns = {
+        heading: {
+            "justify": "right" if heading == "seconds" else "left",
+            "no_wrap": heading in ("run", "result", "outcome", "seconds"),
+            "overflow": "fold",
+        }
+        for heading in headings
+    }
+    return table.rendered(title, columns, rows, width, "there is none")

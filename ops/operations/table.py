@@ -1,62 +1,34 @@
-"""The table of backups."""
+"""Every table that an operator sees: plain lines of text, the same in a terminal and in a log."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ops import clock
 
+def rendered(
+    title: str, columns: Mapping[str, Mapping[str, Any]], rows: Iterable[Sequence[str]], width: int, empty: str = ""
+) -> str:
+    """A table as lines of text.
 
-def render(title: str, known: dict[str, Any], width: int = 100) -> str:
-    """The backups as lines of text, at most ``width`` columns wide, and below them what an operator must know."""
+    Args:
+        title: above it.
+        columns: by heading, in order, what rich's ``Table.add_column`` takes besides.
+        rows: a text for each column.
+        width: columns of text that it has at most.
+        empty: what stands in place of the rows, behind the title, when there are none; none: an empty table.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading, justify in (
-        ("backup", "left"),
-        ("age", "right"),
-        ("MB", "right"),
-        ("rows", "right"),
-        ("state", "left"),
-        ("proven", "left"),
-        ("restore", "right"),
-    ):
-        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for backup in known["backups"]:
-        table.add_row(
-            backup["id"],
-            clock.age(backup["age"]),
-            "?" if backup["size"] is None else f"{backup['size'] / 1e6:.1f}",
-            "?" if backup["rows"] is None else f"{backup['rows']:,}",
-            backup["state"],
-            backup["proven"] or "never",
-            f"{backup['restore_seconds']:.1f} s" if backup["restore_seconds"] else "",
-        )
-    console = Console(width=width, no_color=True, highlight=False)
+    for heading, options in columns.items():
+        table.add_column(heading, **options)
+    for row in rows:
+        table.add_row(*row)
+    # What stands in brackets is a name, and no markup.
+    console = Console(width=width, no_color=True, highlight=False, markup=False)
     with console.capture() as captured:
-        console.print(table if known["backups"] else f"{title}: there is no backup")
-    return captured.get() + "\n".join(_remarks(known))
-
-
-def _remarks(known: dict[str, Any]) -> list[str]:
-    remarks = [
-        f"{backup['id']} ({backup['state']}): {'; '.join(backup['problems'])}"
-        for backup in known["backups"]
-        if backup["problems"]
-    ]
-    remarks += [
-        f"{backup['id']} is from the future: look at the runner's clock"
-        for backup in known["backups"]
-        if backup["age"] < -clock.SKEW
-    ]
-    if known["unfinished"]:
-        size = sum(known["unfinished"].values()) / 1e6
-        remarks.append(
-            f"unfinished: {', '.join(known['unfinished'])} ({size:.1f} MB), which the next backup sweeps away"
-        )
-    for lock in (known["backup_lock"], known["drill_lock"]):
-        if lock:
-            remarks.append(f"running: {lock['reason']} by {lock['owner']} since {lock['started']}")
-    return remarks
+        console.print(table if table.row_count or not empty else f"{title}: {empty}")
+    return captured.get()
