@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from ops.checks import AnyCheck, Watch
 from ops.described import Described, Name
 from ops.errors import ConfigurationError
 from ops.migrations import AnyMigrations
@@ -266,6 +267,9 @@ class Environment(Described):
         migrations: how the database's schema migrates.
         services: what serves, in the order in which it is started.
         queues: the account on Cloudflare whose queues are paused and purged.
+        checks: what must be true; None: what must be of every environment: services, database, migrations,
+            backups, store.
+        watch: what a watch waits for, and what is done then.
         notify: who is told how a rollback ended: URLs as apprise knows them, which a Slack webhook's is as well.
     """
 
@@ -278,6 +282,8 @@ class Environment(Described):
     migrations: AnyMigrations | None = None
     services: tuple[AnyService, ...] = ()
     queues: Queues | None = None
+    checks: tuple[AnyCheck, ...] | None = None
+    watch: Watch = Watch()
     notify: tuple[Secret, ...] = ()
 
     @field_validator("services")
@@ -288,6 +294,14 @@ class Environment(Described):
         if twice:
             raise ValueError(f"two services are called {twice}")
         return services
+
+    @model_validator(mode="after")
+    def _checks_are_told_apart(self) -> Self:
+        titles = [check.title for check in self.checks or ()]
+        twice = next((title for title in titles if titles.count(title) > 1), None)
+        if twice:
+            raise ValueError(f"two checks are called {twice}: give one a name=…")
+        return self
 
     def group(
         self, *hosts: str | tuple[str, dict[str, Any]], **data: Any

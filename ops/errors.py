@@ -28,6 +28,7 @@ OpsError
 │   ├── ReleaseMissing          there is no such release
 │   ├── PlatformDenied          the credentials are wrong or may not do this
 │   └── PlatformUnreachable     a cloud's API did not answer, or not in its own words
+├── ChecksFailed                something is not as it must be, or nobody could tell
 └── WorkerFailed                the program on the host ended without an answer
 """
 
@@ -229,6 +230,10 @@ class PlatformDenied(ServiceError):
 
 class PlatformUnreachable(ServiceError):
     """A cloud's API did not answer, or not in its own words. May be tried again."""
+
+
+class ChecksFailed(OpsError):
+    """Something is not as it must be, or nobody could tell."""
 
 
 class WorkerFailed(OpsError):

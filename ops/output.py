@@ -19,6 +19,7 @@ from ops.worker import ANSWER, MARK
 _RED = "\x1b[31m"
 _said: set[tuple[str, str]] = set()
 _interrupted = False
+_attached: dict[str, object] = {}
 
 
 def install() -> None:
@@ -70,6 +71,22 @@ def warn(words: str) -> None:
 def failure(on: Host, error: OpsError) -> None:
     """Print a failure."""
     on.log_styled(str(error), fg="red", log_func=logger.error)
+
+
+def attach(name: str, value: object) -> None:
+    """Put something into what ``--json`` prints of this run, beside what became of each operation.
+
+    Args:
+        name: its key.
+        value: what JSON can hold.
+    """
+    from pyinfra_cli import prints
+
+    if not _attached:
+        # pyinfra has no place for what an operation answers.
+        results = prints.build_results_json
+        prints.build_results_json = lambda state: {**results(state), **_attached}
+    _attached[name] = value
 
 
 def table(text: str) -> None:

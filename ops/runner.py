@@ -94,9 +94,9 @@ def request(here: Environment, verb: str, **arguments: Any) -> str:
         "store": revealed(here.store),
         **arguments,
     }
-    if verb in ("list", "prune"):
+    if verb in ("list", "prune", "verify"):
         asked["retention"] = here.retention.model_dump()
-    if verb in ("dump", "loss", "beside", "swap"):
+    if verb in ("dump", "loss", "beside", "swap", "verify"):
         here.database.parameters()  # refuses a malformed or pooled URL before anything is sent anywhere
         asked["database"] = revealed(here.database)
     if verb == "dump":
@@ -205,5 +205,7 @@ def package() -> list[Path]:
     """The files that a remote runner needs."""
     here = Path(__file__).parent
     files = [*here.glob("*.py"), *(here / "worker").glob("*")]
-    files += [file for part in ("stores", "engines", "clouds") for file in (here / part).glob("*.py")]
+    files += [
+        file for part in ("stores", "engines", "clouds", "checks", "probes") for file in (here / part).glob("*.py")
+    ]
     return sorted(file for file in files if file.is_file())

@@ -76,6 +76,8 @@ def revealed(part: Any) -> Any:
         return part.reveal()
     if isinstance(part, BaseModel):
         return {name: revealed(value) for name, value in part if value is not None}
+    if isinstance(part, dict):
+        return {name: revealed(value) for name, value in part.items()}
     if isinstance(part, list | tuple):
         return [revealed(each) for each in part]
     return part
@@ -112,8 +114,8 @@ def _known(part: Any) -> Iterator[str]:
     elif isinstance(part, BaseModel):
         for _, value in part:
             yield from _known(value)
-    elif isinstance(part, list | tuple):
-        for each in part:
+    elif isinstance(part, dict | list | tuple):
+        for each in part.values() if isinstance(part, dict) else part:
             yield from _known(each)
 
 

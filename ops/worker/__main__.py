@@ -22,6 +22,7 @@ VERBS = {
     "swap": "let the database that was restored beside take the place of the real one, which is kept",
     "migrate": "lint, rehearse, apply and prove the pending migrations",
     "revert": "undo migrations that were applied, rehearsed first; or tell what that would mean",
+    "verify": "ask checks of the database, the store, and of what answers by HTTP; only reads",
     "prune": "remove what no retention rule keeps",
     "small": "read or write a small object in the store",
 }

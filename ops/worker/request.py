@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ops.checks import AnyCheck
 from ops.described import Described
 from ops.environment import AnyStore, Postgres, Retention
 from ops.migrations import AnyMigrations
@@ -64,6 +65,7 @@ class Request(Described):
         undo: swap back what the last swap replaced (swap).
         look: only say whether there is anything to undo (swap).
         small: what to do with a small object (small).
+        checks: to be asked (verify).
         hotfix: SQL to be applied once, by name, in place of what is pending (migrate).
     """
 
@@ -79,6 +81,7 @@ class Request(Described):
     max_age: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     jobs: Annotated[int, Field(ge=1, le=64)] = 1
     migrations: AnyMigrations | None = None
+    checks: tuple[AnyCheck, ...] = ()
     hotfix: Hotfix | None = None
     migration: str | None = None
     undo: bool = False

@@ -1,0 +1,79 @@
+"""Asking many checks at once, each of which has its own time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from ops.checks.result import Result, unknown
+from ops.errors import OpsError
+
+GRACE = 1.0
+"""Seconds that a check has beyond its own time to say itself what took so long."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A check where it is asked.
+
+    Args:
+        check: its name.
+        ask: asks it.
+        timeout: seconds.
+        where: the host; empty when there is none to be named.
+    """
+
+    check: str
+    ask: Callable[[], Iterable[Result]]
+    timeout: float
+    where: str = ""
+
+
+class _Asked:
+    """A question that is being asked, in a thread that nobody waits for longer than its time."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._began = time.monotonic()
+        self._over = threading.Event()
+        self._results: list[Result] = []
+        self._seconds = 0.0
+        threading.Thread(target=self._run, name=question.check, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._results = list(self._question.ask()) or [unknown("it answered nothing")]
+        except OpsError as error:
+            self._results = [unknown(error.problem, error.hint)]
+        except Exception as error:  # a fault of ours or of who wrote the check: nobody knows what is in its text
+            self._results = [unknown(f"unexpected {type(error).__name__} at {_place(error)}", "Mend the check")]
+        self._seconds = time.monotonic() - self._began
+        self._over.set()
+
+    def answer(self) -> list[Result]:
+        """Wait until it is answered, or its time is over."""
+        patience = self._question.timeout + GRACE
+        if not self._over.wait(max(0.0, self._began + patience - time.monotonic())):
+            seconds = time.monotonic() - self._began
+            found = [unknown(f"no answer within {self._question.timeout:g} s", "Look why, or give it more: timeout=…")]
+        else:
+            found, seconds = self._results, self._seconds
+        return [
+            replace(one, check=self._question.check, where=one.where or self._question.where, seconds=round(seconds, 3))
+            for one in found
+        ]
+
+
+def answers(questions: Sequence[Question]) -> list[list[Result]]:
+    """Ask all at once; what each answered, in their order. One that hangs keeps the others from nothing."""
+    asked = [_Asked(question) for question in questions]
+    return [one.answer() for one in asked]
+
+
+def _place(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "nowhere"
