@@ -29,6 +29,7 @@ OpsError
 │   ├── PlatformDenied          the credentials are wrong or may not do this
 │   └── PlatformUnreachable     a cloud's API did not answer, or not in its own words
 ├── ChecksFailed                something is not as it must be, or nobody could tell
+│   └── TriggerHeld             a check of a watch failed for as long as its trigger says
 └── WorkerFailed                the program on the host ended without an answer
 """
 
@@ -234,6 +235,10 @@ class PlatformUnreachable(ServiceError):
 
 class ChecksFailed(OpsError):
     """Something is not as it must be, or nobody could tell."""
+
+
+class TriggerHeld(ChecksFailed):
+    """A check of a watch failed for as long as its trigger says."""
 
 
 class WorkerFailed(OpsError):

@@ -63,6 +63,11 @@ def say(words: str) -> None:
         host.log(words)
 
 
+def note(words: str) -> None:
+    """Print a line for the host at hand, as often as it is said."""
+    host.log(words)
+
+
 def warn(words: str) -> None:
     """Print a line that belongs to no host and ends nothing."""
     logger.warning(words)

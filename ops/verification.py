@@ -29,21 +29,18 @@ STARTING = 30.0
 """Seconds that the worker may need beside its checks: to be started over a slow connection, and to answer."""
 
 
-def checks(environment: Environment, only: str | None = None, preflight: bool = False) -> list[Check]:
+def checks(environment: Environment, only: str | None = None) -> list[Check]:
     """The checks of an environment; where it declares none, those that hold for every environment.
 
     Args:
         environment: whose.
         only: the name of one; none: all.
-        preflight: only those that must hold before a release as well.
 
     Raises:
         ConfigurationError: there is none of that name.
     """
     declared = environment.checks
     known: list[Check] = list(_default(environment) if declared is None else declared)
-    if preflight:
-        return [one for one in known if one.preflight]
     if only is None:
         return known
     found = [one for one in known if one.title == only]

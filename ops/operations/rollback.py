@@ -13,27 +13,31 @@ from pyinfra.api.operation import operation
 from ops import arguments, environment_lock, notices, output, record, recorder, roll, rollback, runner, ways
 from ops.confirmation import confirmed
 from ops.errors import ConfigurationError, MigrationRefused, OpsError, ServiceError
+from ops.failures import Failures
 from ops.operations import databases, maintenance, migrations, places, revision, rollback_plan, services
 from ops.rollback import Plan
 from ops.services import OnHosts
-from ops.steps import Step, Steps, guarded, on_runner
+from ops.steps import Steps, guarded, on_runner
 from ops.ways import Seen, Way
 
 _seen: dict[tuple[str, str], Seen] = {}
 _plans: list[Plan] = []
 """The one of this run, once it is made."""
-_failures: list[str] = []
-"""Of this run, in words: what comes after one leaves everything as it is."""
+failures = Failures()
+"""Of this run: what comes after one leaves everything as it is."""
 
 
 @operation()
 @guarded
-def look(service: str | None = None) -> Steps:
+def look(service: str | None = None, when: Callable[[], bool] | None = None) -> Steps:
     """
     Ask every service on every host what serves, and what it could go back to. Never a change.
 
     + service: its name; none: all
+    + when: what is asked while it is carried out, and without which there is no rollback; none: there is one
     """
+    if not _wanted(when):
+        return
     for name in places.names(service):
         found = places.mine(name)
         if found is None:
@@ -53,6 +57,7 @@ def planned(
     backup: str | None = None,
     confirm: str | None = None,
     batch: int | str = 1,
+    when: Callable[[], bool] | None = None,
 ) -> Steps:
     """
     Decide where every service goes and what becomes of the database, and print it. Never a change; whatever would keep
@@ -64,7 +69,10 @@ def planned(
     + backup: the id of the one to restore
     + confirm: the environment's name, where it is protected and data can be lost
     + batch: on how many hosts a service goes back at once
+    + when: see ``look``
     """
+    if not _wanted(when):
+        return
     at_once = services.hosts_at_once(batch)
     here = runner.environment()
     seen = [one for name in places.names() for (of, _), one in _seen.items() if of == name]
@@ -175,10 +183,10 @@ def database_back() -> Steps:
     if made is None or made.database == "keep":
         return
     if made.database == "revert" and here.migrations and made.migration and runner.is_first_of(here.migrations.hosts):
-        yield from _noted("the database", migrations.reverting(here, made.migration))
+        yield from failures.noted("the database", migrations.reverting(here, made.migration))
     if made.database == "restore" and runner.is_runner():
         assert made.loss is not None
-        yield from _noted("the database", databases.restoring(made.loss))
+        yield from failures.noted("the database", databases.restoring(made.loss))
 
 
 @operation()
@@ -194,7 +202,7 @@ def service_back(service: str) -> Steps:
     if made is None or way is None or way.to is None:
         return
     _refuse_after_failure(service)
-    yield from _noted(service, services.activating(service, way.to, made.at_once))
+    yield from failures.noted(service, services.activating(service, way.to, made.at_once))
 
 
 @operation()
@@ -204,7 +212,7 @@ def proven() -> Steps:
     See that every service serves the planned release and is healthy, by asking it. Never a change.
     """
     made = _plan()
-    if made is None or not state.is_executing or _failures:
+    if made is None or not state.is_executing or failures:
         return
     for way in made.ways:
         found = places.mine(way.service) if way.to else None
@@ -213,7 +221,7 @@ def proven() -> Steps:
                 _prove(found, way.to or "")
                 recorder.released(way.service, way.to or "", revision.current())
             except OpsError as error:
-                _failures.append(f"{way.service} on {host.name}: {error.problem}")
+                failures.add(f"{way.service} on {host.name}", error)
                 raise
     yield from ()
 
@@ -234,7 +242,7 @@ def sheltered() -> Steps:
     """
     After a failure, let nginx answer with its maintenance page where services do not serve. No change when all is well.
     """
-    if not state.is_executing or not _failures:
+    if not state.is_executing or not failures:
         return
     for name, page in maintenance.fronts():
         if page:
@@ -248,21 +256,32 @@ def told() -> Steps:
     Tell people how it ended; a failure when anything of it failed, with the command to type next.
     """
     made = _plan()
-    if made is None or not state.is_executing or not (made.changes or _failures):
+    if made is None or not state.is_executing or not (made.changes or failures):
         return
     here = runner.environment()
     typed = arguments.command()
-    if _failures:
+    if failures:
         title = f"{here.name}: the rollback failed"
-        body = f"{'; '.join(_failures)}\nNext: look at what is said above, mend it, and type again: {typed}"
+        body = f"{failures}\nNext: look at what is said above, mend it, and type again: {typed}"
     else:
         title, body = f"{here.name} was rolled back", rollback_plan.sentence(made)
-    for problem in notices.tell(here.notify, title, body, bad=bool(_failures)):
+    for problem in notices.tell(here.notify, title, body, bad=bool(failures)):
         output.say(f"not told: {problem}")
-    if _failures:
-        raise ServiceError(f"the rollback failed: {'; '.join(_failures)}", f"Mend that, then type again: {typed}")
+    if failures:
+        raise ServiceError(f"the rollback failed: {failures}", f"Mend that, then type again: {typed}")
     output.say(body)
     yield from ()
+
+
+def done() -> bool:
+    """Whether this run has rolled back, and nothing of it failed."""
+    made = _plan()
+    return made is not None and made.changes and not failures
+
+
+def _wanted(when: Callable[[], bool] | None) -> bool:
+    """Nobody can tell in the plan what is known only once it is carried out."""
+    return when is None or (state.is_executing and when())
 
 
 def _plan() -> Plan | None:
@@ -270,28 +289,5 @@ def _plan() -> Plan | None:
 
 
 def _refuse_after_failure(what: str) -> None:
-    if _failures and state.is_executing:
-        raise ServiceError(f"{what} was left as it is, because {_failures[0]} failed", "")
-
-
-def _noted(what: str, steps: Steps) -> Steps:
-    """The same steps; when one fails, that is known to those after it, which pyinfra would not tell."""
-    try:
-        for step in steps:
-            if isinstance(step, Step):
-                step.do = _noting(what, step.do)
-            yield step
-    except OpsError as error:
-        _failures.append(f"{what}: {error.problem}")
-        raise
-
-
-def _noting(what: str, do: Callable[[], object]) -> Callable[[], object]:
-    def inner() -> None:
-        try:
-            do()
-        except Exception as error:  # whatever it is, what comes after must know
-            _failures.append(f"{what}: {error.problem if isinstance(error, OpsError) else type(error).__name__}")
-            raise
-
-    return inner
+    if failures and state.is_executing:
+        raise ServiceError(f"{what} was left as it is, because {next(iter(failures))} failed", "")

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from asked import Asked
 from command_line import CommandLine
+from servers import running
+from story import ONE, Story
 
 from ops import S3
 from ops.sandbox.shop import Shop
+from ops.sandbox.supervisor import WebServer
 
 
 @pytest.fixture
@@ -20,3 +24,13 @@ def pyinfra(tmp_path: Path, shop: Shop, store_s3: S3) -> CommandLine:
 def worker(shop: Shop, store_s3: S3) -> Asked:
     """The worker on the same database and the same store, for what is to be there before anything is typed."""
     return Asked(shop, store_s3)
+
+
+@pytest.fixture
+def story(pyinfra: CommandLine, worker: Asked, tmp_path: Path) -> Iterator[Story]:
+    """The shop, of which release 1 serves."""
+    web = WebServer(tmp_path / "web")
+    with running(web):
+        story = Story(pyinfra, worker, web, tmp_path / "migrations")
+        story.activate(ONE)
+        yield story

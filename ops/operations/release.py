@@ -1,0 +1,208 @@
+"""Operations of a release: look first, back up, migrate, bring out, verify, watch; and know whether to go back."""
+
+from __future__ import annotations
+
+from pyinfra import host, state
+from pyinfra.api.operation import operation
+
+from ops import arguments, notices, output, runner, verification
+from ops.checks import Outcome
+from ops.errors import ChecksFailed, ConfigurationError, ServiceError, TriggerHeld
+from ops.failures import Failures
+from ops.operations import backups, checks, migrations, rollback, services
+from ops.steps import Steps, guarded, on_runner
+
+MODES = ("offer", "automatic")
+"""What is done when what was brought out is not well: name the command that goes back, or go back."""
+failures = Failures()
+"""Of this run: what comes after one is left out."""
+reasons = Failures()
+"""Those of them that are reasons to go back."""
+_out: list[str] = []
+"""The services of which something was brought out."""
+_bad_before: set[tuple[str, str]] = set()
+"""What was not as it must be before the release, by name and place."""
+
+
+@operation()
+@guarded
+def preflight() -> Steps:
+    """
+    Ask every check before the release. Those of hosts, tools, settings, the database and the store must hold; the
+    others may be what the release is to mend. Never a change.
+    """
+    yield from _stage("the preflight", _preflight())
+
+
+@on_runner
+def _preflight() -> Steps:
+    here = runner.environment()
+    asked = verification.checks(here)
+    if not state.is_executing:
+        return
+    results = verification.verify(here, asked)
+    checks.show(here.name, results)
+    _bad_before.update((one.name, one.where) for one in results if one.outcome.bad)
+    must = {one.title for one in asked if one.preflight}
+    checks.require_good(here.name, [one for one in results if one.check in must])
+    yield from ()
+
+
+@operation()
+@guarded
+def backed_up(max_age: str | int | float) -> Steps:
+    """
+    Take a backup, unless a complete one is young enough.
+
+    + max_age: such as ``1h``
+    """
+    yield from _stage("the backup", backups.take._inner(max_age=max_age))
+
+
+@operation()
+@guarded
+def migrated() -> Steps:
+    """
+    Apply the pending migrations, as ``migrations.applied`` does. No change where there are none.
+    """
+    if runner.environment().migrations is not None:
+        yield from _stage("the migrations", migrations.applied._inner())
+
+
+@operation()
+@guarded
+def brought_out(service: str, release: str | int | None = None, batch: int | str = 1) -> Steps:
+    """
+    Let a release of a service serve, host after host, health-gated; without one, restart what is to serve.
+
+    + service: its name
+    + release: the platform's own name for it; none: it is there already, and the service is restarted
+    + batch: on how many hosts at once
+    """
+    if failures and state.is_executing:
+        return
+    if state.is_executing:
+        _out.append(service)
+    steps = (
+        services.restart._inner(service=service, batch=batch)
+        if release is None
+        else services.activate._inner(service=service, release=release, batch=batch)
+    )
+    what = f"{service} on {host.name}"
+    yield from reasons.noted(what, failures.noted(what, steps))
+
+
+@operation()
+@guarded
+def verified() -> Steps:
+    """
+    Ask every check, once what was brought out serves. What fails now and did not before is a reason to go back. Never a
+    change.
+    """
+    yield from _stage("the verification", _verified())
+
+
+@on_runner
+def _verified() -> Steps:
+    here = runner.environment()
+    if not state.is_executing:
+        return
+    results = verification.verify(here, verification.checks(here))
+    checks.show(here.name, results)
+    new = [one for one in results if one.outcome is Outcome.FAIL and (one.name, one.where) not in _bad_before]
+    try:
+        checks.require_good(here.name, new or results)
+    except ChecksFailed as error:
+        if new:
+            reasons.add("the verification", error)
+        raise
+    yield from ()
+
+
+@operation()
+@guarded
+def watched(lasting: str | int) -> Steps:
+    """
+    Watch the environment, until the time is over or a trigger holds, which is a reason to go back. Never a change.
+
+    + lasting: for how long, such as ``10m``
+    """
+    yield from _stage("the watch", _watched(lasting))
+
+
+@on_runner
+def _watched(lasting: str | int) -> Steps:
+    watching = checks.Watching(runner.environment(), lasting)
+    if not state.is_executing:
+        return
+    try:
+        watching.run()
+    except TriggerHeld as error:
+        reasons.add("the watch", error)
+        raise
+    yield from ()
+
+
+def must_go_back() -> bool:
+    """Whether something was brought out that is not well, and was better before."""
+    return bool(reasons)
+
+
+@operation()
+@on_runner
+def told(service: str | None, mode: str) -> Steps:
+    """
+    Tell people how the release ended; a failure when anything of it failed, with the command to type next.
+
+    + service: the one that was released; none: all
+    + mode: ``offer`` or ``automatic``
+    """
+    if not state.is_executing:
+        return
+    here = runner.environment()
+    if failures:
+        title, body, hint = _failed(here.name, service, mode)
+    else:
+        title, body, hint = f"{here.name}: released", f"{', '.join(dict.fromkeys(_out))} of {here.name} is out", ""
+    for problem in notices.tell(here.notify, title, f"{body}\n{hint}".strip(), bad=bool(failures)):
+        output.say(f"not told: {problem}")
+    if failures:
+        raise ServiceError(body, hint)
+    output.say(body)
+    yield from ()
+
+
+def _failed(name: str, service: str | None, mode: str) -> tuple[str, str, str]:
+    """Title, what happened, and what to type next."""
+    back = f"type: pyinfra {name} deploys/rollback.py{f' --data service={service}' if service else ''}"
+    if not _out:
+        body = f"nothing was brought out, because of {failures}"
+        return f"{name}: not released", body, f"Mend that, then type: {arguments.command()}"
+    if not reasons:
+        body = f"the release is out, and goes on serving: what is wrong was so before, or is not known ({failures})"
+        return f"{name}: released, and not as it must be", body, f"To go back nevertheless, {back}"
+    if mode == "offer":
+        return f"{name}: the release failed", f"the release failed: {failures}", f"To go back, {back}"
+    if rollback.done():
+        return f"{name}: rolled back", f"the release failed and was rolled back: {failures}", ""
+    more = f"; {rollback.failures}" if rollback.failures else ""
+    body = f"the release failed, and could not be rolled back: {failures}{more}"
+    return f"{name}: the release failed, and so did the rollback", body, f"Look at what is said above, then {back}"
+
+
+def mode(given: str | None) -> str:
+    """What is done when the release is not well, as ``--data rollback=…`` or else the environment says.
+
+    Raises:
+        ConfigurationError: there is no such mode.
+    """
+    chosen = runner.environment().watch.rollback if given is None else given
+    if chosen not in MODES:
+        raise ConfigurationError(f"rollback={chosen} is not known", f"Write one of: {', '.join(MODES)}")
+    return chosen
+
+
+def _stage(what: str, steps: Steps) -> Steps:
+    """A stage of the release, which is left out after a failure."""
+    if not (failures and state.is_executing):
+        yield from failures.noted(what, steps)
