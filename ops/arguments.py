@@ -66,15 +66,23 @@ def typed() -> Typed:
     return Typed(re.sub(r"[^A-Za-z0-9_.-]", "-", deploy), shown, shown.pop("reason", None))
 
 
-def command() -> str:
-    """What was typed, to be typed again: the environment, the deploys and their options, without any secret."""
+def command(deploy: str | None = None, **data: str | None) -> str:
+    """What is to be typed next on the same environment.
+
+    Args:
+        deploy: such as ``deploys/rollback.py``; none: what was typed, with its options, without any secret.
+        data: options of the deploy; those that are None are left out.
+    """
     from pyinfra_cli.cli import cli
 
     words = cli.make_context("pyinfra", sys.argv[1:], resilient_parsing=True).params
     said = typed()
-    data = {**said.data, **({"reason": said.reason} if said.reason else {})}
-    options = [word for name, value in data.items() for word in ("--data", f"{name}={value}")]
-    return shlex.join(["pyinfra", str(words["inventory"]), *map(str, words["operations"]), *options])
+    if deploy is None:
+        data = {**said.data, "reason": said.reason}
+    given = {name: value for name, value in data.items() if value}
+    options = [word for name, value in given.items() for word in ("--data", f"{name}={value}")]
+    deploys = map(str, words["operations"]) if deploy is None else [deploy]
+    return shlex.join(["pyinfra", str(words["inventory"]), *deploys, *options])
 
 
 def check() -> None:

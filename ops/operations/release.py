@@ -174,7 +174,7 @@ def told(service: str | None, mode: str) -> Steps:
 
 def _failed(name: str, service: str | None, mode: str) -> tuple[str, str, str]:
     """Title, what happened, and what to type next."""
-    back = f"type: pyinfra {name} deploys/rollback.py{f' --data service={service}' if service else ''}"
+    back = f"type: {arguments.command('deploys/rollback.py', service=service)}"
     if not _out:
         body = f"nothing was brought out, because of {failures}"
         return f"{name}: not released", body, f"Mend that, then type: {arguments.command()}"
