@@ -17,6 +17,7 @@ from typing import Any
 import click
 import pyinfra
 from pyinfra import state
+from pyinfra.api.state import StateStage
 
 from ops.errors import ConfigurationError
 
@@ -98,6 +99,8 @@ def check() -> None:
         _options_are_known(typed["data"], deploys)
         _somebody_can_answer(typed)
         click.get_current_context().call_on_close(_require_hosts)
+        if typed["json_output"]:
+            click.get_current_context().call_on_close(_print_json_of_failure)
     if typed["dry"]:
         state.check_for_changes = True
 
@@ -138,6 +141,14 @@ def _require_hosts() -> None:
             "--> error: no host was left to run on, so nothing was done. Look at --limit and the inventory", err=True
         )
         sys.exit(1)
+
+
+def _print_json_of_failure() -> None:
+    """After a run that ended early: what became of each operation, which pyinfra prints only when hosts are left."""
+    from pyinfra_cli.prints import print_run_json
+
+    if state.initialised and state.current_stage is StateStage.Execute:
+        print_run_json(state, dry=False)
 
 
 def _only_shows(typed: dict[str, Any]) -> bool:

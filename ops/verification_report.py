@@ -56,7 +56,7 @@ def _junit(name: str, results: Sequence[Result]) -> str:
 
     suite = TestSuite(name)
     for one in results:
-        case = TestCase(f"{one.name} ({one.where})" if one.where else one.name, f"{name}.{one.check}", one.seconds)
+        case = TestCase(one.full_name, f"{name}.{one.check}", one.seconds)
         said = f"{one.value} (must be {one.limit})" if one.limit else one.value
         if one.outcome is Outcome.FAIL:
             case.result = [Failure(said, "check")]

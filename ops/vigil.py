@@ -33,7 +33,7 @@ class Held:
     def __str__(self) -> str:
         one = self.result
         limit = f" ({one.limit})" if one.limit else ""
-        return f"{one.name}{f' on {one.where}' if one.where else ''} {one.outcome}: {one.value}{limit}"
+        return f"{one.full_name} {one.outcome}: {one.value}{limit}"
 
 
 class Vigil:

@@ -54,6 +54,11 @@ class Result:
         """The check, and which of its things this is."""
         return f"{self.check}: {self.what}" if self.what else self.check
 
+    @property
+    def full_name(self) -> str:
+        """The name, and where."""
+        return f"{self.name} ({self.where})" if self.where else self.name
+
     def to_json(self) -> dict[str, Any]:
         """As documents and answers carry it."""
         return asdict(self)

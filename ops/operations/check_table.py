@@ -13,10 +13,9 @@ from ops.operations import table
 
 _COLUMNS: dict[str, dict[str, Any]] = {
     "outcome": {"no_wrap": True},
-    "check": {"overflow": "fold", "ratio": 3},
-    "where": {"overflow": "fold"},
-    "value": {"overflow": "fold", "ratio": 4},
-    "limit": {"overflow": "fold", "ratio": 2},
+    "check": {"overflow": "fold", "max_width": 34},
+    "value": {"overflow": "fold"},
+    "limit": {"overflow": "fold", "max_width": 24},
     "seconds": {"justify": "right", "no_wrap": True},
 }
 PASSED = 30
@@ -30,7 +29,7 @@ def render(title: str, results: Iterable[Result], width: int = 100) -> str:
     passed = list(_merged([one for one in ordered if one.outcome is Outcome.PASS]))
     rows = [_row(one) for one in (*bad, *passed[:PASSED])]
     drawn = table.rendered(title, _COLUMNS, rows, width, "there is none")
-    hints = list(dict.fromkeys(f"{one.name}: {one.hint}" for one in bad if one.hint))
+    hints = [f"{', '.join(names)}: {hint}" for hint, names in _hints(bad).items()]
     more = [f"and {len(passed) - PASSED} rows more that pass"] if len(passed) > PASSED else []
     return drawn + "\n".join([*more, *hints, counted(ordered)])
 
@@ -43,7 +42,17 @@ def counted(results: Sequence[Result]) -> str:
 
 def _row(one: Result) -> list[str]:
     said = one.outcome.value if one.outcome is Outcome.PASS else one.outcome.value.upper()
-    return [said, one.name, one.where, one.value, one.limit, f"{one.seconds:.2f}"]
+    return [said, one.full_name, one.value, one.limit, f"{one.seconds:.2f}"]
+
+
+def _hints(bad: Iterable[Result]) -> dict[str, list[str]]:
+    """What to do next, and what that is for."""
+    found: dict[str, list[str]] = {}
+    for one in bad:
+        names = found.setdefault(one.hint, [])
+        names += [one.name] if one.name not in names else []
+    found.pop("", None)
+    return found
 
 
 def _merged(passed: list[Result]) -> Iterable[Result]:

@@ -10,7 +10,7 @@ from pyinfra.api.operation import operation
 
 from ops import clock, output, runner, verification, verification_report
 from ops.checks import Check, Result
-from ops.checks.result import worst
+from ops.checks.result import by_severity, worst
 from ops.environment import Environment
 from ops.errors import ChecksFailed, ConfigurationError, TriggerHeld
 from ops.operations import check_table
@@ -158,8 +158,8 @@ def require_good(name: str, results: list[Result]) -> None:
     """
     if not worst(results).bad:
         return
-    bad = [one for one in results if one.outcome.bad]
-    names = list(dict.fromkeys(f"{one.name} ({one.where})" if one.where else one.name for one in bad))
+    bad = [one for one in by_severity(results) if one.outcome.bad]
+    names = list(dict.fromkeys(one.full_name for one in bad))
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     hint = next((one.hint for one in bad if one.hint), "")
     raise ChecksFailed(f"{name} is not as it must be: {', '.join(names[:5])}{more}", hint)
