@@ -32,6 +32,7 @@ from ops.environment import R2, S3, Directory, Drill, Environment, Postgres, Ret
 from ops.migrations import Alembic, CloudRunJob, Command, Dbmate, Prisma, Sql
 from ops.secrets import secret
 from ops.services import CloudRun, Docker, Fly, Nginx, Pm2, Queues, Railway, Supervisor, Systemd, Workers
+from ops.treatments import Purge
 
 __version__ = "0.1.0"
 
@@ -67,6 +68,7 @@ __all__ = [
     "Postgres",
     "Prisma",
     "Program",
+    "Purge",
     "Queues",
     "Railway",
     "Result",

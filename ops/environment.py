@@ -16,6 +16,7 @@ from ops.errors import ConfigurationError
 from ops.migrations import AnyMigrations
 from ops.secrets import Secret
 from ops.services import AnyService, Queues
+from ops.treatments import Purge
 
 Prefix = Annotated[
     str,
@@ -267,6 +268,7 @@ class Environment(Described):
         migrations: how the database's schema migrates.
         services: what serves, in the order in which it is started.
         queues: the account on Cloudflare whose queues are paused and purged.
+        purges: rules by which rows may be deleted for good.
         checks: what must be true; None: what must be of every environment: services, database, migrations,
             backups, store.
         watch: what a watch waits for, and what is done then.
@@ -282,6 +284,7 @@ class Environment(Described):
     migrations: AnyMigrations | None = None
     services: tuple[AnyService, ...] = ()
     queues: Queues | None = None
+    purges: tuple[Purge, ...] = ()
     checks: tuple[AnyCheck, ...] | None = None
     watch: Watch = Watch()
     notify: tuple[Secret, ...] = ()
@@ -294,6 +297,15 @@ class Environment(Described):
         if twice:
             raise ValueError(f"two services are called {twice}")
         return services
+
+    @field_validator("purges")
+    @classmethod
+    def _purges_are_told_apart(cls, purges: tuple[Purge, ...]) -> tuple[Purge, ...]:
+        names = [purge.name for purge in purges]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"two purges are called {twice}")
+        return purges
 
     @model_validator(mode="after")
     def _checks_are_told_apart(self) -> Self:

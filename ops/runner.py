@@ -87,29 +87,43 @@ def request(here: Environment, verb: str, **arguments: Any) -> str:
     Raises:
         SecretMissing: a secret that this verb needs cannot be found.
     """
+    # Who verifies has seen which checks can be asked without the secrets that are missing; triage needs no store.
+    missing = "missing" if verb in ("verify", "triage") else None
     asked: dict[str, Any] = {
         "environment": here.name,
-        "database_name": "" if verb == "small" else here.database.name(),
+        "database_name": "" if verb == "small" else _database_name(here, missing),
         "owner": owner(),
-        "store": revealed(here.store),
+        "store": revealed(here.store, missing),
         **arguments,
     }
+    looking = verb == "migrate" and arguments.get("look")  # rehearses nothing
     if verb in ("list", "prune", "verify"):
         asked["retention"] = here.retention.model_dump()
-    if verb in ("dump", "loss", "beside", "swap", "verify"):
+    if verb in ("dump", "loss", "beside", "swap", "triage", "terminate", "vacuum", "purge") or looking:
         here.database.parameters()  # refuses a malformed or pooled URL before anything is sent anywhere
         asked["database"] = revealed(here.database)
-    if verb == "dump":
+    if verb == "verify":
+        asked["database"] = revealed(here.database, missing)
+    if verb == "dump" or looking:
         asked["migrations"] = here.migrations and revealed(here.migrations.model_copy(update={"job": None}))
-    if verb in ("migrate", "revert"):
+    if verb in ("migrate", "revert") and not looking:
         here.database.parameters()
         asked.update(database=revealed(here.database), migrations=revealed(_with_token(here.migrations)))
     if verb == "beside":
         asked["jobs"] = here.drill.jobs
-    if verb in ("drill", "migrate", "revert"):
+    if verb in ("drill", "migrate", "revert") and not looking:
         here.drill_server().parameters()
         asked.update(server=revealed(here.drill_server()), jobs=here.drill.jobs)
     return json.dumps(asked)
+
+
+def _database_name(here: Environment, missing: str | None) -> str:
+    try:
+        return here.database.name()
+    except ConfigurationError:
+        if missing is None:
+            raise
+        return missing
 
 
 def _with_token(migrations: Migrations | None) -> Migrations | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from pydantic import BaseModel, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from ops.errors import ConfigurationError, SecretMissing
+
+_GIVEN = "given in the inventory"
 
 
 class Secret:
@@ -41,6 +44,11 @@ class Secret:
         return self._value
 
     @property
+    def given(self) -> bool:
+        """Whether it stands in the inventory as it is."""
+        return self.name == _GIVEN
+
+    @property
     def known(self) -> str | None:
         """The value, if it has been looked up already."""
         return self._value
@@ -62,24 +70,35 @@ class Secret:
         if isinstance(value, Secret):
             return value
         if isinstance(value, str):
-            return cls("given in the inventory", lambda: value)
+            return cls(_GIVEN, lambda: value)
         raise ValueError('write secret("NAME")')
 
 
-def revealed(part: Any) -> Any:
+def revealed(part: Any, missing: str | None = None) -> Any:
     """A part of a description with its secrets in clear, for a request that travels on standard input.
+
+    Args:
+        part: of a description.
+        missing: what stands for a secret that is nowhere to be found; None: that is an error.
 
     Raises:
         SecretMissing: one of them is nowhere to be found.
     """
     if isinstance(part, Secret):
-        return part.reveal()
+        try:
+            return part.reveal()
+        except SecretMissing:
+            if missing is None:
+                raise
+            return missing
     if isinstance(part, BaseModel):
-        return {name: revealed(value) for name, value in part if value is not None}
+        # A None that is written has a meaning where the default is another.
+        given = part.model_fields_set
+        return {name: revealed(value, missing) for name, value in part if value is not None or name in given}
     if isinstance(part, dict):
-        return {name: revealed(value) for name, value in part.items()}
+        return {name: revealed(value, missing) for name, value in part.items()}
     if isinstance(part, list | tuple):
-        return [revealed(each) for each in part]
+        return [revealed(each, missing) for each in part]
     return part
 
 
@@ -107,6 +126,9 @@ def _known(part: Any) -> Iterator[str]:
     if isinstance(part, Secret):
         if part.known:
             yield part.known
+            # A server may quote the token of a header without the word before it.
+            if token := re.fullmatch(r"(?:Bearer|Basic|Token|ApiKey) +(\S+)", part.known, re.IGNORECASE):
+                yield token[1]
             with suppress(ValueError):
                 password = urlsplit(part.known).password or ""
                 yield password

@@ -19,14 +19,18 @@ from ops.checks.base import OnEachHost
 from ops.checks.result import unknown
 from ops.environment import Environment
 from ops.errors import ConfigurationError, HostUnreachable, OpsError
-from ops.hosts import HostShell
+from ops.hosts import SharedShell
 from ops.platforms.shell import Shell
 from ops.probes.around import Around
+from ops.probes.bounded import Bounded
 from ops.probes.pool import Question, answers
 from ops.secrets import hidden, revealed
 
 STARTING = 30.0
 """Seconds that the worker may need beside its checks: to be started over a slow connection, and to answer."""
+
+_WORKER = "worker:"
+"""What no check can be called."""
 
 
 def checks(environment: Environment, only: str | None = None) -> list[Check]:
@@ -69,13 +73,13 @@ def verify(environment: Environment, asked: Sequence[Check]) -> list[Result]:
         asked: which.
     """
     from_runner = [one for one in asked if one.place is Place.RUNNER]
-    sendable, results = _sendable(from_runner)
+    sendable, results = _sendable(from_runner, environment)
     questions = [_from_here(one, environment) for one in asked if one.place is Place.HERE]
     questions += chain.from_iterable(_on_hosts(one) for one in asked if isinstance(one, OnEachHost))
     if sendable:
         # One call of the worker asks them all; it has the time of the slowest.
         slowest = max(one.timeout for one in sendable)
-        questions.append(Question("worker", partial(_by_worker, sendable), slowest + STARTING))
+        questions.append(Question(_WORKER, partial(_by_worker, sendable), slowest + STARTING))
     found = answers(questions)
     if sendable:
         results += _unpacked(found.pop(), sendable)
@@ -83,13 +87,17 @@ def verify(environment: Environment, asked: Sequence[Check]) -> list[Result]:
     return [Result.from_json(one) for one in hidden([one.to_json() for one in results], environment)]
 
 
-def _sendable(asked: Sequence[Check]) -> tuple[list[Check], list[Result]]:
+def _sendable(asked: Sequence[Check], environment: Environment) -> tuple[list[Check], list[Result]]:
     """Those whose secrets are there, and of the others why they cannot be asked."""
     there: list[Check] = []
     missing: list[Result] = []
     for check in asked:
         try:
             revealed(check)
+            if "database" in check.needs:
+                environment.database.parameters()
+            if "store" in check.needs:
+                revealed(environment.store)
             there.append(check)
         except OpsError as error:
             missing.append(unknown(error.problem, error.hint, check=check.title))
@@ -106,9 +114,8 @@ def _by_worker(asked: Sequence[Check]) -> list[Result]:
 
 def _unpacked(found: list[Result], asked: Sequence[Check]) -> list[Result]:
     """The worker's results have the names of their checks; when it did not answer, none of its checks is known."""
-    if all(one.check == "worker" for one in found) and found:
-        return [replace(found[0], check=one.title) for one in asked]
-    return found
+    failed = next((one for one in found if one.check == _WORKER), None)
+    return found if failed is None else [replace(failed, check=one.title) for one in asked]
 
 
 def _from_here(check: Check, environment: Environment) -> Question:
@@ -124,7 +131,7 @@ def _asking(check: Check, on: Host) -> Callable[[], list[Result]]:
     def ask() -> list[Result]:
         if not on.connected:
             raise HostUnreachable(f"{on.name} could not be reached", "Look at the host")
-        return probes.ask(check, HostShell(on))
+        return probes.ask(check, Bounded(SharedShell(on), check.timeout))
 
     return ask
 
@@ -140,7 +147,7 @@ def shells(group: str) -> list[Shell]:
     lost = [one.name for one in hosts if not one.connected]
     if lost:
         raise HostUnreachable(f"{', '.join(lost)} could not be reached", "Look at the hosts")
-    return [HostShell(one) for one in hosts]
+    return [SharedShell(one) for one in hosts]
 
 
 def _ask_worker(group: str, verb: str, **arguments: Any) -> dict[str, Any]:

@@ -39,7 +39,8 @@ class Held:
 class Vigil:
     """Remembers since when each trigger's check fails. A round in which it passes, or warns, begins it anew.
 
-    A round in which it is unknown neither counts nor begins it anew, unless the trigger says that it counts.
+    A round in which it is unknown, or not among the results, neither counts nor begins it anew; the former counts where
+    the trigger says so.
 
     Args:
         triggers: none: any check that fails, or is unknown, for two minutes.
@@ -75,6 +76,6 @@ class Vigil:
         if bad is not None:
             since = self._since.setdefault(trigger.check, now)
             return Held(trigger, now - since, bad)
-        if not any(one.outcome is Outcome.UNKNOWN for one in own):
+        if own and not any(one.outcome is Outcome.UNKNOWN for one in own):
             self._since.pop(trigger.check, None)
         return None

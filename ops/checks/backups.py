@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from ops.checks.base import Age, Check, Place, Share
+from ops.checks.base import Age, Check, Need, Place, Share
 
 
 class Backups(Check):
@@ -12,15 +12,16 @@ class Backups(Check):
 
     Args:
         newer_than: the age that the newest backup may have (the RPO).
-        proven_within: the age that the newest proof by a restore may have.
-        shrinks: share by which the newest may be smaller than the median of those before it.
-        grows: share by which it may be larger.
-        kept: whether to see that nothing is kept that no retention rule keeps, and nothing unfinished lies about for
-            longer than a day.
+        proven_within: the age that the newest proof by a restore may have. A drill that failed since then fails too.
+        shrinks: share by which the newest may be smaller than the median of the five before it. Of fewer than two
+            nobody knows.
+        grows: share by which it may be larger, before it is a warning.
+        kept: whether to warn of what no retention rule has kept for a day, and of what has been unfinished for a day.
         free: share of the disk that must be free, where the store is a directory.
     """
 
     kind: Literal["backups"] = "backups"
+    needs: ClassVar[tuple[Need, ...]] = ("database", "store")
     place: ClassVar[Place] = Place.RUNNER
 
     newer_than: Age | None = "26h"
@@ -39,6 +40,7 @@ class ObjectStore(Check):
     """Whether the store can be reached and read with the keys that the environment has. Writing is not tried."""
 
     kind: Literal["object_store"] = "object_store"
+    needs: ClassVar[tuple[Need, ...]] = ("store",)
     place: ClassVar[Place] = Place.RUNNER
     preflight: ClassVar[bool] = True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ CheckName = Annotated[
 ]
 Share = Annotated[float, Field(gt=0, le=1)]
 Age = Annotated[str, Field(pattern=r"^\d+(\.\d+)?[smhdw]$", description="a duration: 90s, 15m, 20h, 7d or 2w")]
+
+Need = Literal["database", "store"]
 
 
 class Place(StrEnum):
@@ -40,6 +42,8 @@ class Check(Described):
     """
 
     place: ClassVar[Place]
+    needs: ClassVar[tuple[Need, ...]] = ()
+    """What of the environment it is about, whose secrets must be there for it to be asked."""
     preflight: ClassVar[bool] = False
     """Whether it must be true before a release as well, when the services may be what is broken."""
 

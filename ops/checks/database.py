@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ops.checks.base import Age, Check, Place, Share
+from ops.checks.base import Age, Check, Need, Place, Share
 from ops.described import Described
 
 Number = int | float
@@ -16,19 +16,28 @@ Privilege = Literal["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFEREN
 class Database(Check):
     """How the database and its server are. Each limit that is None is not looked at.
 
+    That nobody is let in (refused, no answer, no such database, no connection left) is a failure; that we are not (a
+    password, a certificate, a name that does not resolve) is unknown. What the role may not see is unknown as well: it
+    sees everything as a member of ``pg_monitor``, and of ``pg_read_all_data`` for sequences; it need not be able to
+    write.
+
     Args:
         version: the oldest major version that will do.
-        connections: share of ``max_connections`` that may be used.
-        longest_transaction: age of the oldest open transaction.
+        connections: share that may be used of those that are not reserved, and of the database's and the roles' own
+            ``CONNECTION LIMIT``.
+        longest_transaction: age of the oldest transaction open in the database, a prepared one as well; our own
+            backups and autovacuum do not count.
         longest_wait: how long a session may have waited for a lock of another.
-        replication_lag: of each standby that is connected; there need be none.
+        replication_lag: of each standby that is connected; there need be none. A slot without a reader is a warning.
         sequences: share of what a sequence, or the column that it fills, can hold that may be used up.
-        transaction_ids: share of the way to the end of the transaction ids that may be gone.
-        dead_rows: share of a table's rows that may be dead (a hint at bloat: a warning only).
+        transaction_ids: share of the 2³¹ transaction ids, or multixacts, that may lie between the oldest row of any of
+            the server's databases and now: at 1 it takes no more writes. Its own vacuum begins at 0.09.
+        dead_rows: share of a table's rows that may be dead (a hint at bloat: a warning only), from 10,000 rows on.
         invalid_indexes: whether to look for indexes that a failed ``CREATE INDEX CONCURRENTLY`` left.
     """
 
     kind: Literal["database"] = "database"
+    needs: ClassVar[tuple[Need, ...]] = ("database",)
     place: ClassVar[Place] = Place.RUNNER
     preflight: ClassVar[bool] = True
 
@@ -51,7 +60,7 @@ class Column(Described):
     """A column that must be there.
 
     Args:
-        type: as ``\\d`` in psql shows it, such as ``character varying(80)``; none: any.
+        type: as ``\\d`` in psql shows it, such as ``character varying(80)``, or as SQL takes it; none: any.
         nullable: whether it may be null; none: either.
     """
 
@@ -60,10 +69,12 @@ class Column(Described):
 
 
 class Table(Described):
-    """A table that must be there.
+    """A table, or a view, that must be there.
+
+    All names are as in SQL: those with capitals may stand in quotes or without.
 
     Args:
-        name: as it is written in SQL, with its schema where that is not in the search path.
+        name: with its schema where that is not in the search path; here capitals need their quotes.
         columns: by name.
         indexes: names of indexes that must be there and be valid.
         constraints: names of constraints that must be there and be validated.
@@ -74,9 +85,7 @@ class Table(Described):
     columns: dict[str, Column] = Field(default_factory=dict)
     indexes: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
-    grants: dict[
-        str, tuple[Literal["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"], ...]
-    ] = Field(default_factory=dict)
+    grants: dict[str, tuple[Privilege, ...]] = Field(default_factory=dict)
 
 
 class Schema(Check):
@@ -87,6 +96,7 @@ class Schema(Check):
     """
 
     kind: Literal["schema"] = "schema"
+    needs: ClassVar[tuple[Need, ...]] = ("database",)
     place: ClassVar[Place] = Place.RUNNER
 
     tables: Annotated[tuple[Table, ...], Field(min_length=1)]
@@ -99,14 +109,17 @@ class Schema(Check):
 class Rows(Check):
     """A query that gives one value, and what that must be. It runs in a transaction that can only read.
 
+    Anything else than one row with one column is unknown; so is NULL, or what is no number, where a number is compared.
+
     Args:
-        query: in SQL.
-        equals: the value.
+        query: one statement in SQL.
+        equals: the value; a text is compared with what psql shows, so that dates and ids can be.
         at_least: the smallest number.
         at_most: the largest.
     """
 
     kind: Literal["rows"] = "rows"
+    needs: ClassVar[tuple[Need, ...]] = ("database",)
     place: ClassVar[Place] = Place.RUNNER
 
     query: Annotated[str, Field(min_length=1)]

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ops.checks.base import OnEachHost, Share
 from ops.services import AbsolutePath
 
+Version = Annotated[
+    Annotated[str, Field(pattern=r"^\d+(\.\d+)*$")] | None, Field(description="a version such as 18 or 14.2")
+]
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
 
 class Host(OnEachHost):
     """What a host has left. Each limit that is None is not looked at.
 
     Args:
-        disk: share of every file system on a disk, and of its inodes, that may be used.
+        disk: share of every file system, and of its inodes, that may be used. One that can only be read although
+            ``/etc/fstab`` mounts it for writing fails as well.
         memory: share that may be used; what the kernel can give back counts as free.
         load: of five minutes, for each processor.
         clock: seconds by which its clock may differ from the one where pyinfra was typed.
-        mounts: the file systems that are looked at; none: all that are on a disk or in memory and can be written.
+        mounts: where the file systems are mounted that are looked at, which fail when they are not; none: all on a
+            local disk or in memory that can be written. One of a network is looked at only when it is named here.
     """
 
     kind: Literal["host"] = "host"
@@ -41,15 +48,15 @@ class Tool(OnEachHost):
         command: the program, by name or path.
         at_least: the oldest version that will do.
         below: the version that is too new already; none: none is.
-        argument: with which it tells its version.
+        argument: with which it tells its version; none: ``--version``, or what is known of the program.
     """
 
     kind: Literal["tool"] = "tool"
 
-    command: Annotated[str, Field(pattern=r"^[A-Za-z0-9/._+-]+$", description="a program's name or path")]
-    at_least: str | None = None
-    below: str | None = None
-    argument: Annotated[str, Field(pattern=r"^[A-Za-z0-9=-]+$", description="such as --version")] = "--version"
+    command: Annotated[str, Field(pattern=r"^[A-Za-z0-9/._][A-Za-z0-9/._+-]*$", description="a program's name or path")]
+    at_least: Version = None
+    below: Version = None
+    argument: Annotated[str, Field(pattern=r"^[A-Za-z0-9=-]+$", description="such as --version")] | None = None
 
     def subject(self) -> str:
         """See ``Check``."""
@@ -65,10 +72,9 @@ class Settings(OnEachHost):
     """
 
     kind: Literal["settings"] = "settings"
-    preflight: ClassVar[bool] = True
 
     file: AbsolutePath
-    names: Annotated[tuple[str, ...], Field(min_length=1)]
+    names: Annotated[tuple[Variable, ...], Field(min_length=1)]
 
     def subject(self) -> str:
         """See ``Check``."""

@@ -15,16 +15,22 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Log(OnEachHost):
-    """How many lines of a log on hosts of ours match a pattern.
+    """How many lines of a log on hosts of ours match a pattern. They are counted there, and none is shown.
+
+    Lines of a file need a time: at their beginning, in ISO 8601 or as syslog writes it, as web servers write it in
+    their access logs, or as the ``time`` of a JSON object. Those without one belong to the line before them, and a
+    time without a zone is in the host's. What was rotated away in that time (``FILE.1``, ``FILE.1.gz``,
+    ``FILE-20261121``) counts as well. pm2 writes times with ``time: true`` only.
 
     Args:
         pattern: an extended regular expression (POSIX, as ``grep -E`` takes it).
-        since: for how long lines count; a file's lines must begin with a time in ISO 8601 or syslog's form, and those
-            without one belong to the line before them.
+        since: for how long lines count, by the host's own clock.
         at_most: how many there may be.
         unit: of systemd, whose journal is read.
         file: to be read.
         process: of pm2, whose log files are read.
+        home: ``PM2_HOME``; none: ``~/.pm2`` of the user that connects.
+        command: pm2, where it is not in PATH.
     """
 
     kind: Literal["log"] = "log"
@@ -36,6 +42,8 @@ class Log(OnEachHost):
     unit: Id | None = None
     file: AbsolutePath | None = None
     process: Id | None = None
+    home: AbsolutePath | None = None
+    command: str = "pm2"
 
     def subject(self) -> str:
         """See ``Check``."""
@@ -49,7 +57,11 @@ class Log(OnEachHost):
 
 
 class ServiceLog(Check):
-    """How many lines of a service's log match a pattern, wherever it runs: asked of its platform, clouds' too.
+    """How many lines of a service's log match a pattern, wherever it runs: asked of its platform, clouds' too. None is
+    shown.
+
+    The logs of pm2 and supervisord have no times of their own: of them it is only known that there are not too many.
+    A cloud gives no more than 1000 lines at once, and Fly 50: where there are more, choose a shorter time.
 
     Args:
         service: its name in the inventory.

@@ -13,7 +13,9 @@ from ops.checks.base import Check, OnEachHost, Place
 class Function(Check):
     """A function of the inventory's: it takes nothing and returns a ``Result`` or several. It must only read.
 
-    A function that stands among the checks as it is becomes one of these, under its own name.
+    A function that stands among the checks as it is becomes one of these, under its own name. An assertion that does
+    not hold fails, with its text; any other exception is unknown, and so is whatever is returned that is no ``Result``.
+    It is called in a thread of the system's, where it can start no program: for that there is ``Program``.
 
     Args:
         call: the function.
@@ -33,7 +35,8 @@ class Program(OnEachHost):
     """A command on hosts. It must only read.
 
     Exit code 0 passes; 126, 127 and a signal are unknown; any other fails. When the last line that it prints is a
-    JSON object with ``outcome``, that is the result, as ``{"outcome": "warn", "value": "3 GB", "limit": "≤ 2 GB"}``.
+    JSON object with ``outcome``, that is the result, as ``{"outcome": "warn", "value": "3 GB", "limit": "≤ 2 GB"}``;
+    with ``hint`` and ``what`` if it likes. ``pass`` with another exit code than 0 is unknown.
 
     Args:
         command: for ``sh``.

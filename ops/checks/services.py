@@ -12,9 +12,12 @@ from ops.checks.base import Age, Check, Place
 class ServicesRunning(Check):
     """Every instance of the services runs, is healthy, and was not started anew by its platform lately.
 
+    systemd and Docker count how often they did that since somebody last started it; pm2 only what died young. Of the
+    other platforms it is not known, so that there one sees it only while the instance is down.
+
     Args:
         services: their names; none: all of the environment.
-        restarts: how often the platform may have started an instance anew by itself in the window.
+        restarts: how often the platform may have started an instance anew by itself, when it last did so in the window.
         window: how long ago counts.
     """
 

@@ -28,12 +28,15 @@ class Instance:
         state: whether it runs.
         since: when what runs now was started, UTC; None when it does not run or the platform does not tell.
         release: what it runs; None when that cannot be known.
+        restarts: how often the platform has started it anew by itself since somebody last started it; None where the
+            platform does not tell.
     """
 
     name: str
     state: State
     since: datetime | None = None
     release: str | None = None
+    restarts: int | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,10 @@ class Platform(ABC):
 
     pause = 0.25
     """Seconds between two looks at the status while it is waited for; more where an API counts its requests."""
+    dated = True
+    """Whether the lines of its log have times, so that ``logs`` can leave out what is older."""
+    page = 1_000_000
+    """Lines of its log that it gives at most, however many are asked for."""
 
     @property
     def rolls(self) -> bool:

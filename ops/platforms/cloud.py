@@ -20,6 +20,7 @@ class CloudPlatform(Platform):
     cloud: str
     """Whose it is, in words."""
     pause = 1.0
+    page = 1000
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

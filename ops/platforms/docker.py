@@ -84,7 +84,8 @@ class DockerPlatform(Platform):
         if since and crash_loop.in_one(int(restarts), since, crash_loop.now(printed)):
             state, since = State.FAILED, None
         of_ours, _, tag = image.rpartition(":")
-        return Instance(name, state, since, tag if since and of_ours == self._service.image else None)
+        release = tag if since and of_ours == self._service.image else None
+        return Instance(name, state, since, release, int(restarts))
 
     def releases(self) -> list[Release]:
         """See ``Platform``."""

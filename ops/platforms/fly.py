@@ -51,6 +51,7 @@ class FlyPlatform(CloudPlatform):
     """
 
     cloud = "Fly"
+    page = 50  # of what Fly keeps for a short while, it tells the last lines, and not how many those are
 
     def __init__(self, service: Fly) -> None:
         self._service = service

@@ -255,7 +255,7 @@ class NginxPlatform(Platform):
         """See ``Platform``. It is the error log."""
         printed = must(
             self._shell,
-            f"tail -n {lines} {quote(self._service.error_log)}; date +%z",
+            f"tail -n {lines} {quote(self._service.error_log)} && date +%z",
             f"{self._service.error_log} cannot be read",
             "Look at error_log= in the inventory",
         )

@@ -56,7 +56,7 @@ console.log(JSON.stringify({
   now: Date.now(), names: [...new Set(all.map(each => each.name))],
   found: found.map(each => ({
     id: each.pm_id, status: each.pm2_env.status, since: each.pm2_env.pm_uptime,
-    unstable: each.pm2_env.unstable_restarts || 0,
+    unstable: each.pm2_env.unstable_restarts || 0, restarts: each.pm2_env.restart_time,
     release: each.pid ? holding(working(each.pid)) || holding(each.pm2_env.pm_cwd) : null,
     fixed: Boolean(holding(each.pm2_env.pm_cwd) || holding(each.pm2_env.pm_exec_path)),
   })),
@@ -120,6 +120,8 @@ class Pm2Platform(ReleasedPlatform):
         shell: on the host.
     """
 
+    dated = False
+
     def __init__(self, service: Pm2, shell: Shell) -> None:
         super().__init__(service, shell)
         self._service: Pm2 = service
@@ -168,13 +170,16 @@ class Pm2Platform(ReleasedPlatform):
 
     def _instance(self, shown: dict[str, Any], now: datetime) -> Instance:
         name, state = self._name(shown["id"]), _STATES.get(shown["status"], State.FAILED)
-        if state not in (State.RUNNING, State.STARTING):
-            return Instance(name, state)
-        since = _time(shown["since"]) if shown["since"] else None
         # One of them may be our own: pm2 counts a process that was told to end when it was young.
-        if since and crash_loop.in_one(shown["unstable"] - 1, since, now):
-            return Instance(name, State.FAILED)
-        return Instance(name, state, since, shown["release"])
+        died_young = shown["unstable"] - 1
+        # All restarts are in one count, those that somebody asked for as well.
+        restarts = died_young if died_young > 0 else 0 if shown["restarts"] == 0 else None
+        if state not in (State.RUNNING, State.STARTING):
+            return Instance(name, state, restarts=restarts)
+        since = _time(shown["since"]) if shown["since"] else None
+        if since and crash_loop.in_one(died_young, since, now):
+            return Instance(name, State.FAILED, restarts=restarts)
+        return Instance(name, state, since, shown["release"], restarts)
 
     def _name(self, id: int) -> str:
         return f"{self._process}:{id}"
@@ -219,6 +224,10 @@ class Pm2Platform(ReleasedPlatform):
 
     def _do(self, script: str, what: str) -> None:
         must(self._shell, self._before + script, what, "Look at pm2.log in PM2_HOME", timeout=120)
+
+    def log_files(self) -> tuple[str, ...]:
+        """The files that hold its log and are there, the one written last at the end."""
+        return self._look().logs
 
     def logs(self, since: datetime | None = None, lines: int = 100, instance: str | None = None) -> list[str]:
         """See ``Platform``. Its log has no times of its own, so ``since`` is not looked at."""

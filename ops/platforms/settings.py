@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from shlex import quote
 
 from ops.platforms.shell import Shell, must
@@ -24,8 +25,18 @@ def missing(shell: Shell, service: OnHosts, names: list[str]) -> list[str]:
     """
     if not names or service.env_file is None:
         return []
-    # Only what stands before the = is printed, and only where something stands behind it.
-    script = f"sed -nE {quote(_SET)} {quote(service.env_file)}"
-    printed = must(shell, script, f"{service.env_file} cannot be read", "Look at env_file= in the inventory")
+    printed = must(
+        shell, script(service.env_file), f"{service.env_file} cannot be read", "Look at env_file= in the inventory"
+    )
+    return unset(printed, names)
+
+
+def script(file: str) -> str:
+    """Prints, for ``unset``, what stands before the = in a file, and only where something stands behind it."""
+    return f"sed -nE {quote(_SET)} {quote(file)}"
+
+
+def unset(printed: str, names: Sequence[str]) -> list[str]:
+    """Those of the names that are not among those printed."""
     there = set(re.findall(r"^\w+$", printed, re.MULTILINE))
     return [name for name in names if name not in there]

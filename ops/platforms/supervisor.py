@@ -36,6 +36,8 @@ class SupervisorPlatform(ReleasedPlatform):
         shell: on the host.
     """
 
+    dated = False
+
     def __init__(self, service: Supervisor, shell: Shell) -> None:
         super().__init__(service, shell)
         self._service: Supervisor = service

@@ -69,14 +69,16 @@ class SystemdPlatform(ReleasedPlatform):
         state = _STATES.get(shown["ActiveState"], State.FAILED)
         if shown["SubState"].startswith("auto-restart"):
             state = State.FAILED  # it died, and systemd waits before it tries once more
+        # systemd tells it since 235.
+        restarts = int(shown["NRestarts"]) if "NRestarts" in shown else None
         if state not in (State.RUNNING, State.STARTING):
-            return Instance(unit, state)
+            return Instance(unit, state, restarts=restarts)
         since = _time(shown.get("ExecMainStartTimestamp", ""))
-        if since and crash_loop.in_one(int(shown.get("NRestarts", 0)), since, crash_loop.now(printed)):
-            return Instance(unit, State.FAILED)
+        if since and crash_loop.in_one(restarts or 0, since, crash_loop.now(printed)):
+            return Instance(unit, State.FAILED, restarts=restarts)
         process = began.get(int(shown.get("MainPID", 0)))
         release = holding(printed, process.directory) if self._directories and process else None
-        return Instance(unit, state, since, release)
+        return Instance(unit, state, since, release, restarts)
 
     def _missing(self, unit: str) -> ServiceMissing:
         return ServiceMissing(f"{self._shell.host}: systemd has no unit {unit}", "Look at units= in the inventory")

@@ -7,9 +7,16 @@ here. It answers with results, or raises an ``OpsError``, which makes the check 
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 from typing import Any
 
 from ops.checks import Check, Result
+
+
+def load(check: Check) -> ModuleType:
+    """Import what asks a check, before its time begins. Each has imports of its own, which others can do without."""
+    kind: str = check.kind  # type: ignore[attr-defined]
+    return importlib.import_module(f"ops.probes.{kind}")
 
 
 def ask(check: Check, at: Any) -> list[Result]:
@@ -22,6 +29,4 @@ def ask(check: Check, at: Any) -> list[Result]:
     Raises:
         OpsError: it could not be asked.
     """
-    kind: str = check.kind  # type: ignore[attr-defined]
-    # Loaded when needed: each has imports of its own.
-    return list(importlib.import_module(f"ops.probes.{kind}").ask(check, at))
+    return list(load(check).ask(check, at))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from ops.checks.result import Result, unknown
@@ -12,6 +13,8 @@ from ops.errors import OpsError
 
 GRACE = 1.0
 """Seconds that a check has beyond its own time to say itself what took so long."""
+PATIENCE = 15.0
+"""Seconds for which an interruption waits for checks that clean up."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +43,22 @@ class _Asked:
         self._over = threading.Event()
         self._results: list[Result] = []
         self._seconds = 0.0
-        threading.Thread(target=self._run, name=question.check, daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name=question.check, daemon=True).start()
+        except RuntimeError:  # the others are asked, and this one does not pass
+            self._results = [unknown("no thread could be started to ask it", "Let the user have more: ulimit -u")]
+            self._over.set()
 
     def _run(self) -> None:
         try:
             self._results = list(self._question.ask()) or [unknown("it answered nothing")]
         except OpsError as error:
             self._results = [unknown(error.problem, error.hint)]
-        except Exception as error:  # a fault of ours or of who wrote the check: nobody knows what is in its text
+        except (Exception, SystemExit) as error:  # ours, or of who wrote the check: nobody knows what is in its text
             self._results = [unknown(f"unexpected {type(error).__name__} at {_place(error)}", "Mend the check")]
-        self._seconds = time.monotonic() - self._began
-        self._over.set()
+        finally:
+            self._seconds = time.monotonic() - self._began
+            self._over.set()
 
     def answer(self) -> list[Result]:
         """Wait until it is answered, or its time is over."""
@@ -60,8 +68,14 @@ class _Asked:
             found = [unknown(f"no answer within {self._question.timeout:g} s", "Look why, or give it more: timeout=…")]
         else:
             found, seconds = self._results, self._seconds
+        # What a worker answers for many checks has their names, and their seconds, already.
         return [
-            replace(one, check=self._question.check, where=one.where or self._question.where, seconds=round(seconds, 3))
+            replace(
+                one,
+                check=one.check or self._question.check,
+                where=one.where or self._question.where,
+                seconds=one.seconds or round(seconds, 3),
+            )
             for one in found
         ]
 
@@ -69,10 +83,34 @@ class _Asked:
 def answers(questions: Sequence[Question]) -> list[list[Result]]:
     """Ask all at once; what each answered, in their order. One that hangs keeps the others from nothing."""
     asked = [_Asked(question) for question in questions]
-    return [one.answer() for one in asked]
+    try:
+        return [one.answer() for one in asked]
+    except KeyboardInterrupt:
+        interrupted.set()
+        end = time.monotonic() + PATIENCE
+        for over in list(_uninterrupted):
+            over.wait(max(0.0, end - time.monotonic()))
+        raise
 
 
-def _place(error: Exception) -> str:
+interrupted = threading.Event()
+"""Nobody waits for answers any more: a check that has made something makes nothing more, and cleans up."""
+_uninterrupted: set[threading.Event] = set()
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Around what is not to be cut off in its middle: threads of checks die with the process, but not before this."""
+    over = threading.Event()
+    _uninterrupted.add(over)
+    try:
+        yield
+    finally:
+        _uninterrupted.discard(over)
+        over.set()
+
+
+def _place(error: BaseException) -> str:
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next

@@ -146,7 +146,7 @@ class Sandbox:
                     server.launch()
                 self._remember_ports(state, postgres, s3, web)
                 postgres.wait()
-                shop.create(postgres, state["shop"]["password"])
+                shop.create(postgres, state["shop"]["password"], monitors=True)
                 web.use(postgres.url(self.database, self.database_user, state["shop"]["password"]))
                 self._copy_migrations()
                 web.wait()

@@ -50,20 +50,21 @@ class Shop:
         )
 
 
-def create(server: PostgresServer, password: str | None = None, rows: int = 200_000) -> Shop:
+def create(server: PostgresServer, password: str | None = None, rows: int = 200_000, monitors: bool = False) -> Shop:
     """Make the shop where it is absent; a shop that is there keeps its rows.
 
     Args:
         server: a running server.
         password: the owner's password from now on; a random one when not given.
         rows: how many rows there are to be in all tables together, roughly; at least some hundreds are made.
+        monitors: whether the owner may see what other roles do, as checks need it.
 
     Raises:
         DatabaseError: the server refused.
     """
     shop = Shop(server, password or secrets.token_urlsafe(24))
     try:
-        _create_role_and_database(shop)
+        _create_role_and_database(shop, monitors)
     except psycopg.Error as error:
         raise _refused(shop, error) from None
     fill(shop, rows)
@@ -94,7 +95,7 @@ def _refused(shop: Shop, error: psycopg.Error) -> DatabaseError:
     return DatabaseError(f"the sandbox's shop cannot be made: {error}", f"See {shop.server.log}")
 
 
-def _create_role_and_database(shop: Shop) -> None:
+def _create_role_and_database(shop: Shop, monitors: bool) -> None:
     role, database = sql.Identifier(shop.user), sql.Identifier(shop.name)
     with psycopg.connect(shop.server.url(), autocommit=True) as connection:
         known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [shop.user]).rowcount
@@ -102,6 +103,8 @@ def _create_role_and_database(shop: Shop) -> None:
         connection.execute(
             sql.SQL("{} ROLE {} LOGIN CREATEDB PASSWORD {}").format(verb, role, sql.Literal(shop.password))
         )
+        if monitors:
+            connection.execute(sql.SQL("GRANT pg_monitor TO {}").format(role))
         if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [shop.name]).rowcount:
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, role))
 

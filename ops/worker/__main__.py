@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import signal
 import sys
 from types import FrameType
@@ -23,6 +24,10 @@ VERBS = {
     "migrate": "lint, rehearse, apply and prove the pending migrations",
     "revert": "undo migrations that were applied, rehearsed first; or tell what that would mean",
     "verify": "ask checks of the database, the store, and of what answers by HTTP; only reads",
+    "triage": "how the database is: who is connected, who waits for whom, what is slow; only reads",
+    "terminate": "end connections that have been idle for long, or one session; or tell which",
+    "vacuum": "vacuum and analyse a table; or tell what is dead in it",
+    "purge": "delete the rows of a rule in batches; or count them",
     "prune": "remove what no retention rule keeps",
     "small": "read or write a small object in the store",
 }
@@ -31,7 +36,7 @@ VERBS = {
 def main() -> int:
     """Run one verb; answer as JSON whatever happens. Exit code 0, or 1 with an error in the answer."""
     if len(sys.argv) != 2 or sys.argv[1] not in VERBS:
-        verbs = "\n".join(f"  {verb:8} {what}" for verb, what in VERBS.items())
+        verbs = "\n".join(f"  {verb:9} {what}" for verb, what in VERBS.items())
         print(f"usage: python -m ops.worker VERB < request.json\n{verbs}", file=sys.stderr)  # noqa: T201
         return 2
     # Before the imports that take time, so that an early Ctrl-C cleans up like a late one.
@@ -77,4 +82,8 @@ def _unexpected(error: Exception) -> OpsError:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if sys.argv[1:] == ["verify"]:
+        # Python would wait for the threads that a check which hangs has started.
+        os._exit(code)
+    sys.exit(code)

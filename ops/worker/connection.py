@@ -22,7 +22,7 @@ APPLICATION = "pyinfra-ops"
 ENGINE = "pyinfra-ops migration"
 """What it calls those of a migration tool, which are let into the one database that they are given."""
 
-_KEEPALIVE = {
+KEEPALIVE = {
     "connect_timeout": "10",
     "keepalives_idle": "30",
     "keepalives_interval": "10",
@@ -55,7 +55,7 @@ def connect(
         DatabaseUnreachable: no connection.
         DatabaseError: it refused us.
     """
-    parameters = {**_KEEPALIVE, **server.parameters(), "application_name": APPLICATION}
+    parameters = {**KEEPALIVE, **server.parameters(), "application_name": APPLICATION}
     if database is not None:
         parameters["dbname"] = database
     try:
@@ -108,7 +108,7 @@ def credentials(
     Yields:
         The whole environment for the program, and the descriptors to pass on to it.
     """
-    parameters = {**_KEEPALIVE, **server.parameters(), "application_name": application}
+    parameters = {**KEEPALIVE, **server.parameters(), "application_name": application}
     if database is not None:
         parameters["dbname"] = database
     password = parameters.pop("password", "")

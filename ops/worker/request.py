@@ -10,6 +10,7 @@ from ops.checks import AnyCheck
 from ops.described import Described
 from ops.environment import AnyStore, Postgres, Retention
 from ops.migrations import AnyMigrations
+from ops.treatments import AnyTreatment
 
 
 class Hotfix(Described):
@@ -51,7 +52,7 @@ class Request(Described):
         owner: who asks, for the lock: ``user@host``.
         store: where backups lie.
         retention: which backups stay (list, prune).
-        database: the database to dump (dump), to look at (loss), to replace (beside, swap).
+        database: the database to dump (dump), to look at (loss, triage), to replace (beside, swap), to be treated.
         server: the server to restore into (restore, drill).
         target: the name of the database to make (restore).
         backup: a backup's id; none: the newest (check, restore, drill), or the newest proven one (loss, beside).
@@ -63,9 +64,12 @@ class Request(Described):
         to: the migration that is to be the last one; none, or base: there is to be none (revert).
         migration: the one that is to be the last applied in the backup (loss).
         undo: swap back what the last swap replaced (swap).
-        look: only say whether there is anything to undo (swap).
+        look: only say whether there is anything to undo (swap), what would be done (terminate, vacuum, purge), or how
+            the database stands (migrate).
         small: what to do with a small object (small).
         checks: to be asked (verify).
+        slow: seconds that a statement takes on average to be a slow one (triage).
+        treatment: what is to be done (terminate, vacuum, purge).
         hotfix: SQL to be applied once, by name, in place of what is pending (migrate).
     """
 
@@ -82,6 +86,8 @@ class Request(Described):
     jobs: Annotated[int, Field(ge=1, le=64)] = 1
     migrations: AnyMigrations | None = None
     checks: tuple[AnyCheck, ...] = ()
+    slow: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
+    treatment: AnyTreatment | None = None
     hotfix: Hotfix | None = None
     migration: str | None = None
     undo: bool = False

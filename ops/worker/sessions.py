@@ -8,14 +8,18 @@ import psycopg
 
 from ops.worker.connection import APPLICATION
 
-# What pg_terminate_backend asks for (PostgreSQL's documentation, 9.28.2). Of whom it refuses, some columns are hidden.
+ENDABLE = """
+    coalesce(pg_has_role(a.usesysid, 'USAGE'), false)
+      OR (pg_has_role('pg_signal_backend', 'USAGE') AND NOT coalesce(r.rolsuper, true))
+      OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+"""
+"""What pg_terminate_backend asks for (PostgreSQL's documentation, 9.28.2), of ``pg_stat_activity a`` and its role's
+row ``pg_roles r``. Of whom it refuses, some columns are hidden."""
+
 # Autovacuum has no role, and gives way to a rename by itself.
-_SESSIONS = """
+_SESSIONS = f"""
     SELECT a.pid, coalesce(a.usename, a.backend_type), a.application_name, coalesce(host(a.client_addr), 'somewhere'),
-           coalesce(a.state, 'at work'),
-           coalesce(pg_has_role(a.usesysid, 'USAGE'), false)
-             OR (pg_has_role('pg_signal_backend', 'USAGE') AND NOT coalesce(r.rolsuper, true))
-             OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+           coalesce(a.state, 'at work'), {ENDABLE}
       FROM pg_stat_activity a LEFT JOIN pg_roles r ON r.oid = a.usesysid
      WHERE a.datname = %s AND a.pid <> pg_backend_pid() AND a.application_name <> %s
        AND (a.usesysid IS NOT NULL OR a.backend_type = 'walsender')

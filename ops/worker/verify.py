@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -20,4 +21,6 @@ def run(request: Request) -> dict[str, Any]:
 
 
 def _question(check: Check, request: Request) -> Question:
+    with suppress(ImportError):  # which that check says of itself
+        probes.load(check)
     return Question(check.title, partial(probes.ask, check, request), check.timeout)

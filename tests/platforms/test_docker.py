@@ -48,6 +48,17 @@ def test_a_crash_loop_is_a_failure_whenever_one_looks(stage: Stage) -> None:
     assert any("dying" in line for line in platform.logs())
 
 
+def test_restarts_by_itself_are_counted_until_somebody_restarts_it(stage: Stage) -> None:
+    died = "sh -c '[ ! -e /died ] || exec sleep infinity; touch /died; exit 3'"
+    platform = plain(stage, "--restart always --stop-timeout 1", died)
+    stage.shell.must(
+        "until [ $(docker inspect -f '{{.State.Running}}{{.RestartCount}}' plain) = true1 ]; do sleep 0.05; done"
+    )
+    assert platform.status().of("plain").restarts == 1
+    platform.restart("plain")
+    assert platform.status().of("plain").restarts == 0
+
+
 def test_a_service_that_was_never_started_is_stopped_and_can_be_started(stage: Stage) -> None:
     stage.shell.must(f"cd {stage.place}; docker compose rm -sf web2")
     assert stage.platform.status().of("web2").state is State.STOPPED

@@ -69,6 +69,12 @@ def test_a_restart_is_visible(stage: Stage) -> None:
     assert set(stage.serving()) == {stage.releases[2]}
 
 
+def test_nothing_was_restarted_by_itself_neither_before_nor_after_somebody_restarts_it(stage: Stage) -> None:
+    assert {instance.restarts for instance in stage.platform.status().instances} <= {0, None}
+    restart(stage)
+    assert {instance.restarts for instance in stage.platform.status().instances} <= {0, None}
+
+
 def test_a_restart_of_what_dies_right_after_is_a_failure(stage: Stage) -> None:
     stage.breaks()
     with pytest.raises(ServiceUnhealthy) as failure:

@@ -211,6 +211,19 @@ def test_a_crash_loop_is_a_failure_whenever_one_looks(stage, tmp_path: Path) -> 
     assert looks <= {State.FAILED, State.STOPPED}
 
 
+def test_restarts_are_counted_as_far_as_pm2_tells_them_apart(stage, tmp_path: Path) -> None:
+    script = tmp_path / "dying.sh"
+    script.write_text(f"echo >> {tmp_path}/started; [ $(wc -l < {tmp_path}/started) -lt 4 ] || exec sleep 60\n")
+    stage.pm2("start", script, "--name", "dying", "--interpreter", "sh")
+    platform = open_platform(stage.service.model_copy(update={"process": "dying", "releases": None}), stage.shell)
+    deadline = time.monotonic() + 15
+    while len((tmp_path / "started").read_text()) < 4 or platform.status().instances[0].restarts != 2:
+        assert time.monotonic() < deadline, platform.status()
+        time.sleep(0.1)
+    stage.pm2("restart", "dying")
+    assert platform.status().instances[0].restarts is None, "how many of them somebody asked for is not told"
+
+
 def test_names_that_are_not_there_are_said_with_those_that_are(stage) -> None:
     with pytest.raises(ServiceMissing, match="no process nothing") as failure:
         stage.unknown().status()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from datetime import UTC, datetime, timedelta
@@ -10,10 +11,11 @@ from shlex import quote
 import pytest
 from stage import Stage
 
-from ops import roll
+from ops import Directory, Environment, Postgres, ServiceLog, ServicesRunning, Systemd, probes, roll
 from ops.errors import HostUnreachable, ServiceError, ServiceMissing, ServiceUnhealthy
-from ops.platforms import State, open_platform
+from ops.platforms import State, crash_loop, open_platform
 from ops.platforms.shell import Ran
+from ops.probes.around import Around
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("stage", ["systemd"], indirect=True)]
 
@@ -56,6 +58,64 @@ def test_a_crash_loop_is_a_failure_whenever_one_looks(stage: Stage) -> None:
     write(stage, "ExecStart=sleep infinity")
     platform.restart("other")
     assert platform.status().state is State.RUNNING, "what somebody starts is not blamed for what was before"
+
+
+def test_restarts_by_itself_are_counted_until_somebody_restarts_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(stage, "ExecStart=sleep infinity\nRestart=always\nRestartSec=0")
+    service = stage.service.model_copy(update={"units": ("other",), "health": None, "releases": None})
+    platform = stage.other("other", releases=None)
+    platform.start("other")
+    assert platform.status().of("other").restarts == 0
+    assert running(stage, service) == ("pass", "1 running")
+    for count in ("1", "2"):
+        stage.must("systemctl kill -s KILL other")
+        stage.must(f"until [ $(systemctl show -p NRestarts --value other) = {count} ]; do sleep 0.05; done")
+    stage.until("other", State.FAILED)
+    assert platform.status().of("other").restarts == 2
+    outcome, said = running(stage, service)
+    assert (outcome, said) == ("fail", "other is failed and was restarted by itself 2 times")
+    monkeypatch.setattr(crash_loop, "_RAN_WELL", timedelta.min)  # as if it held for longer than that
+    outcome, said = running(stage, service)
+    assert outcome == "fail" and re.fullmatch(r"other was restarted by itself 2 times, the last time \d+s ago", said)
+    assert running(stage, service, restarts=2) == ("pass", "1 running")
+    assert running(stage, service, window="0s") == ("pass", "1 running")
+    stage.must("systemctl restart other")
+    assert platform.status().of("other").restarts == 0
+    assert running(stage, service) == ("pass", "1 running")
+
+
+def running(stage: Stage, service: Systemd, **limits: object) -> tuple[str, str]:
+    """What the check of services says."""
+    (found,) = probes.ask(ServicesRunning(**limits), around(stage, service))
+    return found.outcome, found.value
+
+
+def around(stage: Stage, service: Systemd) -> Around:
+    nowhere = Postgres(host="127.0.0.1", database="nowhere")
+    store = Directory(path="/nowhere/backups")
+    environment = Environment(name="test", database=nowhere, store=store, services=[service])
+    return Around(environment, lambda group: [stage.shell], lambda *_, **__: {})
+
+
+def test_lines_of_the_journal_are_counted_since_a_time(stage: Stage) -> None:
+    write(stage, "ExecStart=sh -c 'echo ERROR one; echo ERROR two; exec sleep infinity'")
+    service = stage.service.model_copy(update={"units": ("other",), "health": None, "releases": None})
+    platform = stage.other("other")
+    platform.start("other")
+    stage.logged(platform, "ERROR two")
+
+    def count(pattern: str, **limits: object) -> tuple[str, str]:
+        (found,) = probes.ask(ServiceLog(service="web", pattern=pattern, **limits), around(stage, service))
+        return found.outcome, found.value
+
+    outcome, said = count("ERROR")
+    assert outcome == "fail" and re.fullmatch(r"2 lines, the last \d+s ago", said)
+    assert count("ERROR", at_most=2)[0] == "pass"
+    assert count("CRITICAL") == ("pass", "0 lines")
+    assert count("CRITICAL", lines=1)[0] == "unknown"
+    assert count("ERROR", since="0s") == ("pass", "0 lines")
 
 
 def test_a_unit_that_dies_and_comes_back_does_not_hold(stage: Stage) -> None:
