@@ -27,11 +27,12 @@ def paused(queue: str, paused: bool = True) -> Steps:
     """
     if not isinstance(paused, bool):
         raise ConfigurationError(f"paused={paused} is neither true nor false", "Write paused=true, or paused=false")
-    cloud = queues()
+    cloud, queue = queues(), str(queue)
     if cloud.paused(queue) is paused:
         output.say(f"the queue {queue} is {'paused' if paused else 'being delivered'} already")
         return
-    words = f"{'Pause' if paused else 'Resume'} the queue {queue}"
+    waiting = cloud.backlog(queue).messages
+    words = f"{'Pause' if paused else 'Resume'} the queue {queue}, in which {waiting:,} messages wait"
     plan(words)
     yield Step(words, lambda: cloud.set_paused(queue, paused))
 
