@@ -1,6 +1,24 @@
 """This machine, as a small production: the servers of the sandbox, which ``python -m ops.sandbox up`` starts."""
 
-from ops import S3, Drill, Environment, Postgres, Retention, Sql, Supervisor
+from ops import (
+    S3,
+    Backups,
+    Database,
+    Drill,
+    Environment,
+    Host,
+    Http,
+    MigrationsCurrent,
+    ObjectStore,
+    Postgres,
+    Retention,
+    Rows,
+    ServicesRunning,
+    Sql,
+    Supervisor,
+    Trigger,
+    Watch,
+)
 from ops.sandbox import sandbox
 
 environment = Environment(
@@ -57,6 +75,18 @@ environment = Environment(
             requires=[],
         ),
     ],
+    # What must be true: docs/verify.md shows every check there is.
+    checks=[
+        ServicesRunning(),
+        Http(name="front", url=f"http://127.0.0.1:{sandbox.web_ports[0]}/customers", within=2),
+        Database(),
+        MigrationsCurrent(),
+        Rows(name="e-mails", query="SELECT count(*) FROM customers WHERE email NOT LIKE '%@%'", equals=0),
+        Backups(newer_than="26h", proven_within="8d"),
+        ObjectStore(),
+        Host(hosts="app", memory=None, load=None),
+    ],
+    watch=Watch(every="5s", triggers=[Trigger(check="front", lasting="30s")], rollback="offer"),
 )
 
 runner = environment.group("@local")  # where data is moved from

@@ -1,6 +1,44 @@
 """Production: PostgreSQL on Neon, backups on Cloudflare R2."""
 
-from ops import R2, Alembic, CloudRun, Drill, Environment, Postgres, Queues, Retention, Workers, secret
+from pathlib import Path
+
+from ops import (
+    R2,
+    Alembic,
+    Backlog,
+    Backups,
+    CloudRun,
+    Column,
+    Database,
+    Drill,
+    Environment,
+    Http,
+    Metric,
+    MigrationsCurrent,
+    ObjectStore,
+    Postgres,
+    Purge,
+    Queues,
+    Result,
+    Retention,
+    Rows,
+    Schema,
+    ServiceLog,
+    ServicesRunning,
+    Table,
+    Trigger,
+    Upstream,
+    Watch,
+    Workers,
+    secret,
+)
+
+
+def stock_is_counted() -> Result:
+    """A check of your own is a function that returns a result, or several. It must only read."""
+    counted = Path("/var/lib/shop/stock.csv").exists()
+    return Result("pass" if counted else "fail", value="there" if counted else "no file", hint="Call the warehouse")
+
 
 environment = Environment(
     name="prod",
@@ -62,6 +100,51 @@ environment = Environment(
     # Who is told how a rollback ended: whatever apprise reaches by a URL; a Slack webhook's is one.
     notify=[secret("SLACK_WEBHOOK_URL")],
     queues=Queues(account="0123456789abcdef0123456789abcdef", token=secret("CLOUDFLARE_API_TOKEN")),
+    # What may be deleted for good: pyinfra prod deploys/treat.py --data purge=old-jobs
+    purges=[Purge(name="old-jobs", table="jobs", where="completed_at < now() - interval '30 days'")],
+    # What must be true. Each kind, with all its fields: docs/verify.md.
+    checks=[
+        ServicesRunning(restarts=0, window="1h"),
+        Http(
+            name="health",
+            url="https://shop.example.com/health",
+            equals={"status": "healthy"},
+            within=0.5,  # seconds
+            certificate=14,  # days that it must still be valid
+        ),
+        Http(
+            name="orders",
+            url="https://shop.example.com/v1/orders?limit=2",
+            headers={"Authorization": secret("SMOKE_TOKEN")},
+            not_empty=["orders"],
+            tries=20,
+            p95=0.2,
+        ),
+        Metric(
+            name="error rate",
+            url="https://prometheus.example.com",
+            query='sum(rate(http_requests_total{code=~"5.."}[1m])) / sum(rate(http_requests_total[1m]))',
+            at_most=0.05,
+        ),
+        Database(longest_transaction="5m"),
+        MigrationsCurrent(),
+        Schema(
+            tables=[Table(name="campaigns", columns={"name": Column(nullable=False)}, indexes=["campaigns_by_name"])]
+        ),
+        Rows(name="names", query="SELECT count(*) FROM campaigns WHERE name IS NULL", equals=0),
+        Backups(newer_than="26h", proven_within="8d"),
+        ObjectStore(),
+        ServiceLog(service="api", pattern="Traceback|panic:", since="10m"),
+        Backlog(queue="orders", at_most=100, oldest="10m"),
+        Upstream(url="https://www.cloudflarestatus.com", components=["Workers"]),
+        stock_is_counted,
+    ],
+    # What verify.py and release.py wait for with --data watch=10m, and what a release does then.
+    watch=Watch(
+        every="15s",
+        triggers=[Trigger(check="error rate", lasting="2m"), Trigger(check="health", lasting="5m", unknown=True)],
+        rollback="offer",  # or "automatic": it goes back by itself
+    ),
 )
 
 # Where data is moved from: this machine, or a host near the database, such as "backup-1.example.com"
