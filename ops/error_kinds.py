@@ -13,6 +13,8 @@ from ops.errors import printable
 
 LENGTH = 72
 """Characters of a kind."""
+_LOOKED_AT = 600
+"""Characters of a line that are looked at: more would take long, and is cut off in any case."""
 
 # What runs a service writes before each line: a time, with the host and the unit, or the process.
 _TIME = r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[.,\d]*(?:Z|[+-]\d\d:?\d\d)?"
@@ -33,13 +35,15 @@ _FINE = re.compile(
 )
 # Of a line in JSON: how bad it is, and what it says.
 _LEVEL = ("level", "severity", "lvl", "levelname", "status")
+_BAD_NUMBER = 50
+"""The level of an error in pino and bunyan; Python's CRITICAL."""
 _SAYS = ("message", "msg", "error", "err", "exception", "event", "textPayload")
 _VALUES = [
     (re.compile(r"https?://\S+|\b\w+://\S+"), "<url>"),
-    (re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+"), "<email>"),
-    (re.compile(r'"(?:\\.|[^"\\])*(?:"|$)|`[^`]*(?:`|$)|“[^”]*(?:”|$)|«[^»]*(?:»|$)'), "?"),
-    (re.compile(r"(?<!\w)'(?:\\.|[^'\\])*(?:'|$)"), "?"),
-    (re.compile(r"(?<=[=])[^\s,;)\]}]+"), "?"),
+    (re.compile(r"[\w.+-]+@[\w.-]+"), "<email>"),
+    (re.compile(r'"(?:\\.|[^"\\])*(?:"|$)|`[^`]*(?:`|$)|“[^”]*(?:”|$)|«[^»]*(?:»|$)|‘[^’]*(?:’|$)'), "?"),
+    (re.compile(r"(?:(?<!\w)|\b[bBuUrRfF]{1,2})'(?:\\.|[^'\\])*(?:'|$)"), "?"),
+    (re.compile(r"=[=>]*\s*(?:\([^)]*(?:\)|$)|[^\s,;)\]}]+)"), "=?"),
     (re.compile(r"(?:(?<=\s)|^)/[^\s:,;)]+"), "<path>"),
     # Whatever has a digit in it or is long without being a word: numbers, ids, addresses, tokens, hashes.
     (re.compile(r"(?<![\w<])[-+]?[\w.:/+-]*\d[\w.:/+%-]*"), "#"),
@@ -78,6 +82,7 @@ def _of_text(said: str) -> str:
 
 def _shown(said: str) -> str:
     """A line without the values in it."""
+    said = said[:_LOOKED_AT]
     for value, place in _VALUES:
         said = value.sub(place, said)
     said = re.sub(r"#(?:[^\w<?]*#)+", "#", re.sub(r"[\s|]+", " ", said))
@@ -92,6 +97,8 @@ def _of_json(said: str) -> str:
     if not isinstance(document, dict):
         return _of_text(said)
     words = {key: str(document[key]) for key in (*_LEVEL, *_SAYS) if isinstance(document.get(key), str | int)}
+    if isinstance(document.get("level"), int) and document["level"] >= _BAD_NUMBER:
+        words["level"] = "error"
     level = next((words[key] for key in _LEVEL if key in words and _WRONG.search(words[key])), "")
     if not level and not any(_WRONG.search(_FINE.sub("", words.get(key, ""))) for key in _SAYS):
         return ""

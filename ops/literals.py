@@ -10,10 +10,10 @@ from ops.errors import printable
 # out to the end, and so is what comes after a backslash before a quote, which means one thing or another by a setting.
 _VALUES = re.compile(
     r"""
-    /\*(?:(?!/\*|\*/).)*(?:\*/|/\*.*|\Z) | --[^\n]*      # comments, in which tracers write; one in another ends it all
+    /\*(?:(?!/\*|\*/).)*(?:\*/|/\*.*|\Z) | --[^\r\n]*    # comments, in which tracers write; one in another ends it all
     | \b[eE]'(?:\\.|''|[^'\\])*(?:'|\Z)
     | '(?:''|[^'\\]|\\(?!'))*(?:\\'.*|'|\Z)
-    | \$(?P<tag>(?:[A-Za-z_]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z)
+    | \$(?P<tag>(?:[A-Za-z_\x80-\U0010ffff][\w\x80-\U0010ffff]*)?)\$.*?(?:\$(?P=tag)\$|\Z)
     | (?<![\w$."])[-+]?(?:\d[\w.]*|\.\d\w*)              # a number; not what ends a name, nor $1
     | (?P<name>"(?:""|[^"])*(?:"|\Z))
     """,

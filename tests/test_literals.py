@@ -24,6 +24,8 @@ from ops.literals import masked
         ("ALTER ROLE shop PASSWORD 'hunter2'", "ALTER ROLE shop PASSWORD ?"),
         ("SELECT 0x1F, 1_000, .5, x'ab', U&'d'", "SELECT ?, ?, ?, x?, U&?"),
         ("SELECT\n\t1\x1b[31m", "SELECT ??[?"),
+        ("SELECT $été$secret$été$, $€$secret$€$", "SELECT ?, ?"),
+        ("-- it's\rSELECT 'a\nsecret'", "SELECT ?"),
     ],
 )
 def test_values_and_comments_are_left_out(statement, shown):

@@ -8,7 +8,7 @@ from pyinfra.api.operation import operation
 
 from ops import output, recorder, runner, treatments
 from ops.confirmation import confirmed
-from ops.errors import ConfigurationError
+from ops.errors import ConfigurationError, printable
 from ops.steps import Step, Steps, on_runner, plan
 
 _shown: dict[str, int] = {}
@@ -43,10 +43,10 @@ def purged(rule: str, batch: int = 1000, confirm: str | None = None) -> Steps:
         output.say(f"{found['table']} has no rows of the purge {described.name}")
         return
     for line in _also(found):
-        output.say(line)
+        output.say(printable(line))
     confirmed(here, confirm)
     _shown.setdefault(described.name, count)
-    words = f"Delete {count:,} rows of {found['table']} for good, {batch:,} at once: {described.where}"
+    words = printable(f"Delete {count:,} rows of {found['table']} for good, {batch:,} at once: {described.where}")
     plan(words)
     yield Step(words, lambda: _delete(described.name, {**treatment, "most": count}))
 
@@ -55,7 +55,9 @@ def _delete(rule: str, treatment: dict[str, Any]) -> None:
     answer = runner.ask("purge", show=True, treatment=treatment)
     recorder.know(purged={rule: answer["deleted"]})
     output.say(f"{answer['deleted']:,} rows of {answer['table']} are deleted")
-    if answer["left"]:
+    if answer["left"] is None:
+        output.say(f"how many rows of the purge {rule} are left could not be counted: run it again")
+    elif answer["left"]:
         output.say(
             f"{answer['left']:,} rows of the purge {rule} are there by now, or were held by others: run it again"
         )

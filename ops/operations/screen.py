@@ -43,8 +43,11 @@ class Screen:
 
     def cut(self, line: str, indent: int) -> None:
         """One line, of which the end is left out when it is too long."""
+        from rich.cells import cell_len, set_cell_size
+
         line = f"{' ' * indent}{printable(line)}"
-        self.lines.append(line if len(line) <= self.width else f"{line[: self.width - 1]}…")
+        fits = cell_len(line) <= self.width  # many a character takes two columns
+        self.lines.append(line if fits else f"{set_cell_size(line, self.width - 1)}…")
 
     def rows(self, columns: dict[str, dict[str, Any]], rows: Sequence[Sequence[str]], most: int, all_: int = 0) -> None:
         """The first rows of a table.

@@ -9,7 +9,7 @@ from pyinfra.api.operation import operation
 
 from ops import clock, output, recorder, runner
 from ops.confirmation import confirmed
-from ops.errors import ConfigurationError
+from ops.errors import ConfigurationError, printable
 from ops.operations import table
 from ops.steps import Step, Steps, on_runner, plan
 
@@ -94,7 +94,7 @@ def terminated(pid: int | str, confirm: str | None = None) -> Steps:
 
         sessions.terminated(name="End the blocker", pid=4711)
     """
-    if isinstance(pid, bool) or not str(pid).isdigit() or not 0 < int(pid) < 2**31:
+    if isinstance(pid, bool) or not str(pid).isdecimal() or not 0 < int(pid) < 2**31:
         raise ConfigurationError(f"terminate={pid} is no pid", "deploys/triage.py shows who blocks whom, with pids")
     here, number = runner.environment(), int(pid)
     answer = runner.ask("terminate", look=True, treatment={"kind": "end_session", "pid": number})
@@ -110,7 +110,9 @@ def terminated(pid: int | str, confirm: str | None = None) -> Steps:
         output.say(f"for it wait: {', '.join(map(str, waiting))}" if waiting else "nobody waits for it")
     confirmed(here, confirm)
     _shown[key] = {(number, one["started"])}
-    words = f"End the session {number} of {one['role']}{f', for which {len(waiting)} wait' if waiting else ''}"
+    words = (
+        f"End the session {number} of {printable(one['role'])}{f', for which {len(waiting)} wait' if waiting else ''}"
+    )
     plan(words)
     treatment = {"kind": "end_session", "pid": number, "started": one["started"]}
     yield Step(words, lambda: _end_one(number, treatment))
@@ -133,7 +135,7 @@ def _preview(title: str, found: list[dict[str, Any]], width: int = 100) -> str:
         group = (one["application"] or "-", one["role"], one["state"])
         counts[group] += 1
         longest[group] = max(longest.get(group, 0.0), one["seconds"])
-    rows = [[*group, f"{count}", clock.age(longest[group])] for group, count in counts.most_common()]
+    rows = [[*map(printable, group), f"{count}", clock.age(longest[group])] for group, count in counts.most_common()]
     return table.rendered(title, _COLUMNS, rows, width).rstrip()
 
 
@@ -142,7 +144,9 @@ def _left_alone(found: list[dict[str, Any]], hidden: int) -> list[str]:
     lines = []
     if found:
         roles = ", ".join(sorted({one["role"] for one in found}))
-        lines.append(f"{len(found)} idle connections stay, which this role may not end; they are of: {roles}")
+        lines.append(
+            printable(f"{len(found)} idle connections stay, which this role may not end; they are of: {roles}")
+        )
     if hidden:
         lines.append(f"{hidden} connections of other roles stay: whether they are idle is hidden from this role")
     return lines
@@ -153,7 +157,7 @@ def _described(one: dict[str, Any]) -> str:
     opened = "" if one["open"] is None else f", in a transaction of {clock.age(max(0.0, one['open']))}"
     wrote = ", which has written" if one["wrote"] else ""
     who = f"{one['pid']} is {one['role']}{application} from {one['address']}"
-    return f"{who}, {one['state']}{opened}{wrote}: {one['query']}"
+    return printable(f"{who}, {one['state']}{opened}{wrote}: {one['query']}")
 
 
 def _text(given: object) -> str | None:

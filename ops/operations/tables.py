@@ -7,6 +7,7 @@ from typing import Any
 from pyinfra.api.operation import operation
 
 from ops import clock, output, recorder, runner
+from ops.errors import printable
 from ops.steps import Step, Steps, on_runner, plan
 
 
@@ -27,7 +28,7 @@ def vacuumed(table: str) -> Steps:
     """
     treatment = {"kind": "vacuum_table", "table": str(table)}
     found = runner.ask("vacuum", look=True, treatment=treatment)
-    name = f"{found['schema']}.{found['name']}"
+    name = printable(f"{found['schema']}.{found['name']}")
     if found["fresh"]:
         output.say(f"{name} has no dead rows, and nothing was changed in it since it was analysed")
         return
@@ -51,4 +52,5 @@ def _why(holder: dict[str, Any] | None) -> str:
         return ", because a transaction that has begun before they died may still read them"
     application = f" ({holder['application']})" if holder["application"] else ""
     since = "" if holder["seconds"] is None else f", open for {clock.age(max(0.0, holder['seconds']))},"
-    return f", because the transaction of {holder['pid']} {holder['role']}{application}{since} may still read them"
+    who = printable(f"{holder['pid']} {holder['role']}{application}")
+    return f", because the transaction of {who}{since} may still read them"

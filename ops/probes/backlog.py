@@ -8,6 +8,7 @@ from ops import clock
 from ops.checks import Backlog, Outcome, Result
 from ops.checks.base import seconds
 from ops.checks.limits import at_most
+from ops.checks.result import unknown
 from ops.errors import ConfigurationError, ServiceMissing
 from ops.platforms.queues import CloudflareQueues
 from ops.probes.around import Around
@@ -28,7 +29,9 @@ def ask(check: Backlog, at: Around) -> Iterable[Result]:
         return [Result(Outcome.FAIL, missing.problem, hint=missing.hint)]
     hint = "Look at its consumers"
     found = [at_most(backlog.messages, check.at_most, unit=" messages", what="depth", hint=hint)]
-    if check.oldest is not None:
+    if check.oldest is not None and backlog.messages and backlog.oldest is None:
+        found.append(unknown("for how long the oldest has waited is not told", "Ask again", what="oldest"))
+    elif check.oldest is not None:
         waited = backlog.oldest.total_seconds() if backlog.oldest else 0.0
         late = waited > (seconds(check.oldest) or 0)
         value = clock.age(waited) if backlog.oldest else "none waits"

@@ -90,6 +90,8 @@ def _of_journal(unit: str, ran: Ran) -> Result | None:
     # What was removed a moment ago has left its lines.
     if state[1] == "not-found" and not _number("count", ran.out):
         return unknown(f"systemd has no unit {unit}", "Look at unit= in the inventory")
+    if not _number("begins", ran.out):
+        return unknown("the journal has no line at all", "Does journald keep any? Look at Storage= in journald.conf")
     return None
 
 

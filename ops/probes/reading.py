@@ -110,7 +110,7 @@ def reading(server: Postgres, seconds: float) -> Iterator[Reading]:
 
 
 def _connect(server: Postgres, deadline: float) -> psycopg.Connection:
-    parameters = {**KEEPALIVE, **server.parameters(), "application_name": APPLICATION}
+    parameters = {**KEEPALIVE, **server.parameters(), "application_name": APPLICATION, "client_encoding": "UTF8"}
     left = min(int(KEEPALIVE["connect_timeout"]), max(1, math.ceil(deadline - time.monotonic())))
     parameters["connect_timeout"] = str(left)
     try:

@@ -86,28 +86,37 @@ def blocked(cursor: psycopg.Cursor[dict[str, Any]]) -> list[dict[str, Any]]:
     waiting = {pid: [one for one in row["blockers"] if one != pid] for pid, row in found.items() if row["blockers"]}
     for blocker in {one for blockers in waiting.values() for one in blockers} - found.keys():
         found[blocker] = {"pid": blocker, "blockers": []}  # a prepared transaction, or gone by now
-    depths: dict[int, int] = {}
-
-    def depth(pid: int, above: tuple[int, ...] = ()) -> int:
-        if pid not in depths and pid not in above:  # a deadlock is a circle, until PostgreSQL breaks it
-            depths[pid] = 1 + max((depth(one, (*above, pid)) for one in waiting.get(pid, ())), default=-1)
-        return depths.get(pid, 0)
-
+    depths = _depths(list(found), waiting)
     below: dict[int | None, list[int]] = {}
     for pid in found:
-        depth(pid)
-    for pid in found:
-        below.setdefault(max(waiting[pid], key=depth) if pid in waiting else None, []).append(pid)
+        below.setdefault(max(waiting[pid], key=depths.__getitem__) if pid in waiting else None, []).append(pid)
     # Whoever got the lock while we looked.
     roots = [pid for pid in below.get(None, ()) if pid in below]
-    tree: list[dict[str, Any]] = []
+    tree: dict[int, dict[str, Any]] = {}
+    growing = [(pid, 0) for pid in reversed([*roots, *waiting])]
+    while growing:
+        pid, at = growing.pop()
+        if pid not in tree:
+            tree[pid] = {**found[pid], "depth": at}
+            growing += [(each, at + 1) for each in reversed(below.get(pid, ()))]
+    return list(tree.values())
 
-    def grow(pid: int, at: int) -> None:
-        if all(one["pid"] != pid for one in tree):
-            tree.append({**found[pid], "depth": at})
-            for each in below.get(pid, ()):
-                grow(each, at + 1)
 
-    for root in [*roots, *waiting]:
-        grow(root, 0)
-    return tree
+def _depths(pids: list[int], waiting: dict[int, list[int]]) -> dict[int, int]:
+    """How far each is from the one that it waits for in the end, the longest way round.
+
+    Without recursion, because a queue for one row may be longer than Python's stack is deep.
+    """
+    depths: dict[int, int] = {}
+    for pid in pids:
+        path = {pid: iter(waiting.get(pid, ()))} if pid not in depths else {}
+        while path:
+            at = next(reversed(path))
+            # A deadlock is a circle, until PostgreSQL breaks it.
+            following = next((one for one in path[at] if one not in depths and one not in path), None)
+            if following is None:
+                del path[at]
+                depths[at] = 1 + max((depths.get(one, 0) for one in waiting.get(at, ())), default=-1)
+            else:
+                path[following] = iter(waiting.get(following, ()))
+    return depths

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from typing import IO
 
 import psycopg
+import psycopg.adapt
+from psycopg.abc import Buffer
 
 from ops.environment import Postgres
 from ops.errors import ConfigurationError, DatabaseError, DatabaseUnreachable, OpsError
@@ -68,6 +70,20 @@ def connect(
     except psycopg.Error as error:
         raise failure(error, parameters) from None
     return connection
+
+
+class _AnyText(psycopg.adapt.Loader):
+    """A text of which no byte keeps the others from being read."""
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode(errors="replace")
+
+
+def legible(connection: psycopg.Connection) -> None:
+    """Let every text that is read be one: a database without an encoding (SQL_ASCII) has any bytes in it."""
+    connection.execute("SET client_encoding = 'UTF8'")
+    for type in ("text", "name", "varchar", "bpchar", '"char"'):
+        connection.adapters.register_loader(type, _AnyText)
 
 
 def sever(connection: psycopg.Connection) -> None:

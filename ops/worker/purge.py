@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from ops.errors import ConfigurationError, DatabaseError
+from ops.errors import ConfigurationError, DatabaseError, OpsError
 from ops.treatments import DeleteRows, Purge
-from ops.worker.connection import connect, failure
+from ops.worker.connection import connect, failure, legible
 from ops.worker.progress import say
 from ops.worker.pulse import Pulse
 from ops.worker.request import Request
@@ -19,7 +20,7 @@ from ops.worker.request import Request
 COUNTING = "120s"
 """How long the counting of rows may take."""
 LOCK_TIMEOUT = "2s"
-"""How long a batch may wait for who alters the table, before it gives up and does not stand in the way of others."""
+"""How long a batch, or the counting, may wait for who alters the table, so that it does not stand in others' way."""
 INTERVAL = 1.0
 """Seconds between two lines of progress."""
 LONGEST_PAUSE = 1.0
@@ -28,11 +29,15 @@ _TABLE = """
     SELECT n.nspname, c.relname, c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.oid = to_regclass(%s)
 """
-# Rows of other tables that go with those that they refer to, or forget them.
+# Rows of other tables that go with those that they refer to, or forget them. Some refer to one partition alone.
 _REFERRING = """
-    WITH RECURSIVE referring AS (
+    WITH RECURSIVE tree AS (
+      SELECT to_regclass(%s)::oid AS oid
+      UNION
+      SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.oid
+    ), referring AS (
       SELECT conrelid, confdeltype FROM pg_constraint
-       WHERE contype = 'f' AND confrelid = to_regclass(%s) AND confdeltype IN ('c', 'n', 'd')
+       WHERE contype = 'f' AND confrelid IN (SELECT oid FROM tree) AND confdeltype IN ('c', 'n', 'd')
       UNION
       SELECT k.conrelid, k.confdeltype FROM referring r JOIN pg_constraint k ON k.confrelid = r.conrelid
        WHERE r.confdeltype = 'c' AND k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd')
@@ -65,14 +70,24 @@ def run(request: Request) -> dict[str, Any]:
     assert database is not None
     with Pulse(database.deadline, database) as pulse, closing(connect(database, watched=pulse.cuts)) as connection:
         try:
+            legible(connection)
             rule = Rule(connection, treatment.rule)
             counted = rule.count()
             if request.look:
                 return {"table": rule.name, "rows": counted, **rule.referring()}
             most = counted if treatment.most is None else treatment.most
-            return {"table": rule.name, "deleted": rule.delete(most, treatment.batch), "left": rule.count()}
+            deleted = rule.delete(most, treatment.batch, pulse.beat)
+            return {"table": rule.name, "deleted": deleted, "left": _left(rule)}
         except psycopg.Error as error:
             raise failure(error, database.parameters()) from None
+
+
+def _left(rule: Rule) -> int | None:
+    """How many rows there are by now; None when they cannot be counted, which takes back none that are gone."""
+    try:
+        return rule.count()
+    except (psycopg.Error, OpsError):
+        return None
 
 
 class Rule:
@@ -110,7 +125,8 @@ class Rule:
         try:
             with self._connection.transaction():
                 self._connection.execute("SET TRANSACTION READ ONLY")
-                self._connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(COUNTING)))
+                for limit, value in (("statement_timeout", COUNTING), ("lock_timeout", LOCK_TIMEOUT)):
+                    self._connection.execute("SELECT set_config(%s, %s, true)", [limit, value])
                 row = self._ask(_COUNT)
         except psycopg.errors.QueryCanceled:
             raise DatabaseError(
@@ -137,12 +153,13 @@ class Rule:
             "changed_too": [table for table, cascade in found if not cascade],
         }
 
-    def delete(self, most: int, batch: int) -> int:
+    def delete(self, most: int, batch: int, beat: Callable[[], object]) -> int:
         """Delete its rows; how many went.
 
         Args:
             most: that may go.
             batch: that may go at once.
+            beat: is called after each batch.
 
         Raises:
             DatabaseError: a batch failed; says how many had gone before.
@@ -153,6 +170,7 @@ class Rule:
             while deleted < most:
                 began, limit = time.monotonic(), min(batch, most - deleted)
                 found, gone, last = self._ask(_BATCH, {"after": after, "limit": limit})
+                beat()
                 deleted, in_pass = deleted + gone, in_pass + gone
                 if time.monotonic() - said >= INTERVAL:
                     said = time.monotonic()

@@ -9,8 +9,8 @@ import psycopg
 from ops.worker.connection import APPLICATION
 
 ENDABLE = """
-    coalesce(pg_has_role(a.usesysid, 'USAGE'), false)
-      OR (pg_has_role('pg_signal_backend', 'USAGE') AND NOT coalesce(r.rolsuper, true))
+    ((coalesce(pg_has_role(a.usesysid, 'USAGE'), false) OR pg_has_role('pg_signal_backend', 'USAGE'))
+        AND NOT coalesce(r.rolsuper, true))
       OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
 """
 """What pg_terminate_backend asks for (PostgreSQL's documentation, 9.28.2), of ``pg_stat_activity a`` and its role's

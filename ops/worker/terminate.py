@@ -15,7 +15,7 @@ from ops.errors import DatabaseError
 from ops.literals import masked
 from ops.treatments import EndIdle, EndSession, Identity
 from ops.worker.activity import blocked
-from ops.worker.connection import APPLICATION, connect, failure
+from ops.worker.connection import APPLICATION, connect, failure, legible
 from ops.worker.request import Request
 from ops.worker.sessions import ENDABLE
 
@@ -127,6 +127,12 @@ def _require_ours(cursor: psycopg.Cursor[dict[str, Any]], found: dict[str, Any])
             else f'In psql: GRANT pg_signal_backend TO "{ours["role"]}"'
         )
         raise DatabaseError(f"the role {ours['role']} may not end the process {pid} of {found['role']}", hint)
+    if found["started"] is None:
+        raise DatabaseError(
+            f"what the process {pid} of {found['role']} does, and since when it is there, is hidden from the role"
+            f" {ours['role']}",
+            f'In psql: GRANT pg_monitor TO "{ours["role"]}"',
+        )
 
 
 def _require_gone(cursor: psycopg.Cursor[dict[str, Any]], told: Sequence[Identity]) -> None:
@@ -147,15 +153,11 @@ def _require_gone(cursor: psycopg.Cursor[dict[str, Any]], told: Sequence[Identit
 
 def _below(tree: Sequence[dict[str, Any]], pid: int) -> list[int]:
     """Those who wait for a session, be it for one that itself waits for it."""
-    at = next((number for number, one in enumerate(tree) if one["pid"] == pid), None)
-    if at is None:
-        return []
-    below = []
-    for one in tree[at + 1 :]:
-        if one["depth"] <= tree[at]["depth"]:
-            break
-        below.append(one["pid"])
-    return below
+    # Not as the tree stands: who waits for several stands below one of them alone.
+    above = {pid}
+    while more := [one["pid"] for one in tree if one["pid"] not in above and not above.isdisjoint(one["blockers"])]:
+        above.update(more)
+    return [one["pid"] for one in tree if one["pid"] in above and one["pid"] != pid]
 
 
 def _identities(of: Sequence[Identity]) -> dict[str, Any]:
@@ -167,6 +169,7 @@ def _asking(database: Postgres) -> Iterator[psycopg.Cursor[dict[str, Any]]]:
     with closing(connect(database)) as connection:
         try:
             connection.execute("SET statement_timeout = '15s'")
+            legible(connection)
             yield connection.cursor(row_factory=dict_row)
         except psycopg.Error as error:
             raise failure(error, database.parameters()) from None

@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 from ops.parts import look
 from ops.probes.reading import reading, spoken
 from ops.worker import activity
+from ops.worker.connection import legible
 from ops.worker.request import Request
 from ops.worker.slow import slow
 from ops.worker.upkeep import indexes, wanting
@@ -31,6 +32,7 @@ def run(request: Request) -> dict[str, Any]:
     """
     assert request.database is not None
     with reading(request.database, TIME) as found:
+        legible(found.connection)
         cursor = found.connection.cursor(row_factory=dict_row)
         cursor.execute(_LIMITS)
 

@@ -69,11 +69,14 @@ def indexes(cursor: psycopg.Cursor[dict[str, Any]]) -> dict[str, Any]:
     Those that hold a constraint, or that a partitioned table has on its partitions, are not looked at.
     """
     known = cursor.execute(_INDEXES).fetchall()
+    of_table: dict[int, list[dict[str, Any]]] = {}
+    for one in known:
+        of_table.setdefault(one["relation"], []).append(one)
     twice = [
         {"index": one["index"], "table": one["table"], "size": one["size"], "other": other["index"], "whole": whole}
         for one in known
         if not (one["needed"] or one["unique"])
-        for other, whole in [_instead(one, known)]
+        for other, whole in [_instead(one, of_table[one["relation"]])]
         if other is not None
     ]
     redundant = {one["index"] for one in twice}
@@ -90,11 +93,11 @@ def indexes(cursor: psycopg.Cursor[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _instead(one: dict[str, Any], known: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, bool]:
-    """An index that does the work of another one: the same columns, which is certain; or more of them behind those."""
+def _instead(one: dict[str, Any], others: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, bool]:
+    """Another index of its table that does its work: the same columns, which is certain; or more behind those."""
     longer = None
-    for other in known:
-        if other is one or any(one[part] != other[part] for part in ("relation", "method", "expressions")):
+    for other in others:
+        if other is one or any(one[part] != other[part] for part in ("method", "expressions")):
             continue
         length = len(one["keys"])
         parts = ("keys", "classes", "collations", "options")

@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from ops.environment import Postgres
 from ops.errors import ConfigurationError, DatabaseError
 from ops.treatments import VacuumTable
-from ops.worker.connection import connect, failure
+from ops.worker.connection import connect, failure, legible
 from ops.worker.progress import reporting
 from ops.worker.pulse import Pulse
 from ops.worker.request import Request
@@ -30,9 +30,10 @@ _TABLE = """
       SELECT c.oid, c.relkind FROM tree JOIN pg_inherits i ON tree.relkind = 'p' AND i.inhparent = tree.oid
         JOIN pg_class c ON c.oid = i.inhrelid
     ), stats AS (
-      SELECT sum(s.n_dead_tup)::bigint AS dead, sum(s.n_live_tup)::bigint AS live,
-             sum(pg_relation_size(t.oid))::bigint AS size, sum(s.n_mod_since_analyze)::bigint AS modified,
-             bool_and(greatest(s.last_analyze, s.last_autoanalyze) IS NOT NULL) AS analyzed
+      SELECT coalesce(sum(s.n_dead_tup), 0)::bigint AS dead, coalesce(sum(s.n_live_tup), 0)::bigint AS live,
+             coalesce(sum(pg_relation_size(t.oid)), 0)::bigint AS size,
+             coalesce(sum(s.n_mod_since_analyze), 0)::bigint AS modified,
+             coalesce(bool_and(greatest(s.last_analyze, s.last_autoanalyze) IS NOT NULL), true) AS analyzed
         FROM tree t JOIN pg_stat_all_tables s ON s.relid = t.oid WHERE t.relkind <> 'p'
     )
     SELECT n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, stats.*,
@@ -65,6 +66,7 @@ def run(request: Request) -> dict[str, Any]:
     assert database is not None
     with Pulse(database.deadline, database) as pulse, closing(connect(database, watched=pulse.cuts)) as connection:
         try:
+            legible(connection)
             found = _look(connection, treatment.table)
             if request.look:
                 return found

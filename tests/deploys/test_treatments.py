@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import pty
 import re
+import secrets
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 from command_line import CommandLine, Typed
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 from standins.cloudflare import ACCOUNT, BASE, TOKEN, CloudflareApi, now_ms
 from trouble import Trouble, until
 
@@ -25,6 +28,8 @@ from ops.errors import ConfigurationError
 from ops.lock import Lock
 from ops.sandbox.shop import Shop
 from ops.stores import open_store
+
+pytestmark = pytest.mark.slow
 
 OLD = "done < now() - interval '30 days'"
 
@@ -243,6 +248,27 @@ def test_a_blocker_is_shown_and_ended_and_then_gone_already(protected, trouble, 
     assert no_change(again), again.stderr
     assert told(again, f"the session {pid} is gone already")
     assert "alice" not in refused.stderr + dry.stderr + done.stderr
+
+
+def test_names_in_the_database_do_nothing_to_the_terminal(treat, trouble, postgres, shop, jobs):
+    role, password = f"x\x1b]0;{secrets.token_hex(4)}", secrets.token_hex(8)
+    with psycopg.connect(postgres.url(), autocommit=True) as owner:
+        names = {"role": sql.Identifier(role), "password": sql.Literal(password), "owner": sql.Identifier("shop_owner")}
+        owner.execute(sql.SQL("CREATE ROLE {role} LOGIN PASSWORD {password}; GRANT {role} TO {owner}").format(**names))
+        jobs.execute('CREATE TABLE "y\x1b]0;" (job bigint REFERENCES jobs ON DELETE CASCADE)')
+        try:
+            url = make_conninfo(shop.url, user=role, password=password)
+            with closing(psycopg.connect(url, application_name="api", autocommit=True)) as api:
+                time.sleep(0.6)
+                typed = [
+                    treat.dry(idle="0.5s"),
+                    treat.dry(purge="old-jobs"),
+                    treat.type(terminate=api.info.backend_pid),
+                ]
+        finally:
+            owner.execute(sql.SQL("DROP ROLE {role}").format(**names))
+    assert [one.code for one in typed] == [0, 0, 0]
+    assert not [one for one in typed if "\x1b]0;" in one.stderr]
 
 
 def test_a_table_is_vacuumed_and_then_there_is_nothing_to_do(treat, jobs):

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from disguise import Disguise, Heard, busybox, shell
+from disguise import Disguise, Heard, busybox, shell, with_programs
 
 from ops.checks import Log, Outcome, Result
 from ops.errors import ConfigurationError
 from ops.probes import ask
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+_now: list[datetime] = []
 # Two awks behave alike, and BusyBox has its own of everything.
 SHELLS = ["debian", "busybox"]
 BERLIN = "TZ=Europe/Berlin; export TZ"
@@ -51,9 +51,15 @@ FORMATS: dict[str, Callable[[datetime], str]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def now() -> None:
+    """The same for all of a test, which may begin long after this file was read."""
+    _now[:] = [datetime.now(UTC).replace(microsecond=0)]
+
+
 def ago(minutes: float) -> datetime:
     """A time."""
-    return NOW - timedelta(minutes=minutes)
+    return _now[0] - timedelta(minutes=minutes)
 
 
 def stamped(time: datetime, line: str) -> str:
@@ -97,7 +103,7 @@ def test_whatever_awk_a_host_has_counts_alike(awk: str, tmp_path: Path) -> None:
     at = Disguise(f'PATH={tmp_path}/bin:"$PATH"; export PATH; {TOKYO}')
     for format in FORMATS.values():
         (tmp_path / "log").write_text("".join(f"{format(ago(minutes))}ERROR\n" for minutes in (200, 3, 2)))
-        assert counted(at, tmp_path / "log").value.startswith("2 lines"), format(NOW)
+        assert counted(at, tmp_path / "log").value.startswith("2 lines"), format(_now[0])
 
 
 @pytest.mark.parametrize("kind", SHELLS)
@@ -235,7 +241,7 @@ def test_no_line_leaves_the_host(tmp_path: Path) -> None:
 def test_of_a_large_log_only_the_end_is_read(kind: str, tmp_path: Path) -> None:
     text = "x" * 180
     with (tmp_path / "log").open("w") as log:
-        log.writelines(stamped(NOW - timedelta(seconds=n), f"ERROR {n} {text}") for n in range(100_000, 0, -1))
+        log.writelines(stamped(_now[0] - timedelta(seconds=n), f"ERROR {n} {text}") for n in range(100_000, 0, -1))
     at = Heard(shell(kind, tmp_path).before)
     for since, count in (("30m", 1800), ("10h", 36_000), ("3d", 100_000)):
         one = counted(at, tmp_path / "log", since=since)
@@ -255,6 +261,17 @@ def test_hosts_without_awk_or_grep_are_unknown(tmp_path: Path) -> None:
 def test_a_host_without_a_journal_is_unknown(tmp_path: Path) -> None:
     (one,) = ask(Log(hosts="app", unit="api", pattern="ERROR"), busybox(tmp_path / "bin"))
     assert (one.outcome, one.value) == (Outcome.UNKNOWN, "there is no journalctl")
+
+
+def test_a_journal_that_keeps_nothing_is_unknown(tmp_path: Path) -> None:
+    journalctl = shutil.which("journalctl")
+    if journalctl is None:
+        pytest.skip("needs journalctl: apt install systemd")
+    (tmp_path / "journal").mkdir()
+    programs = {"journalctl": f'exec {journalctl} -D {tmp_path}/journal "$@"', "systemctl": "echo LoadState=loaded"}
+    at = with_programs(tmp_path / "bin", **programs)
+    (one,) = ask(Log(hosts="app", unit="api", pattern="ERROR"), at)
+    assert (one.outcome, one.value) == (Outcome.UNKNOWN, "the journal has no line at all")
 
 
 def test_one_source_is_needed_and_no_more() -> None:

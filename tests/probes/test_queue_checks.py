@@ -68,6 +68,13 @@ def test_a_message_that_has_waited_for_too_long_fails_and_nothing_else(cloud: Cl
     assert (found["oldest"].value, found["oldest"].limit) == ("1h 1m", "≤ 5m")
 
 
+def test_a_message_of_unknown_age_is_unknown(cloud: CloudflareApi) -> None:
+    (jobs,) = [queue["queue_id"] for queue in cloud.queues if queue["queue_name"] == "jobs"]
+    cloud.messages[jobs] = [0]
+    found = ask(cloud, Backlog(queue="jobs", oldest="5m"))
+    assert told(found) == {"depth": "pass", "oldest": "unknown", "delivery": "pass"}
+
+
 def test_a_queue_that_is_paused_fails_unless_it_may_be(cloud: CloudflareApi) -> None:
     pause(cloud)
     found = ask(cloud, Backlog(queue="jobs"))

@@ -15,6 +15,7 @@ from asked import Answer, Asked
 from trouble import Trouble, until
 
 from ops.sandbox.shop import Shop
+from ops.secrets import revealed
 
 OLD = "done < now() - interval '30 days'"
 
@@ -43,7 +44,8 @@ def treatment(where: str = OLD, table: str = "jobs", **more: Any) -> dict[str, A
 
 
 def purge(worker: Asked, look: bool = False, **more: Any) -> Answer:
-    return worker.ask("purge", treatment=treatment(**more), look=look)
+    database = more.pop("database", revealed(worker.shop.description()))
+    return worker.ask("purge", treatment=treatment(**more), look=look, database=database)
 
 
 def count(session: psycopg.Connection, where: str = "true") -> int:
@@ -273,3 +275,41 @@ def test_a_rule_of_what_is_no_table_is_refused(worker, jobs, table):
     answer = purge(worker, table=table)
     assert answer.code == 1
     assert "which is no table" in answer.answer["message"]
+
+
+def test_many_short_batches_are_not_taken_for_one_that_stands_still(worker, jobs):
+    database = {**revealed(worker.shop.description()), "deadline": 0.4}
+    answer = purge(worker, batch=10, database=database)
+    assert (answer.code, answer.answer) == (0, {"table": "public.jobs", "deleted": 10_000, "left": 0})
+
+
+def test_rows_that_refer_to_a_partition_alone_are_named_as_well(worker, trouble):
+    session = trouble.session("ddl")
+    session.execute("CREATE TABLE days (day int PRIMARY KEY) PARTITION BY RANGE (day)")
+    session.execute("CREATE TABLE days_1 PARTITION OF days FOR VALUES FROM (0) TO (10)")
+    session.execute("CREATE TABLE notes (day int REFERENCES days_1 ON DELETE CASCADE)")
+    assert purge(worker, look=True, table="days", where="day < 5").answer["deleted_too"] == ["notes"]
+
+
+def test_how_many_are_gone_is_said_even_when_what_is_left_cannot_be_counted(worker, jobs, trouble):
+    altering = trouble.session("migration", autocommit=False)
+    slowly(jobs)
+
+    def alter() -> None:
+        until(lambda: not count(jobs, OLD))
+        altering.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+
+    thread = threading.Thread(target=alter)
+    thread.start()
+    answer = purge(worker, batch=10_000)
+    thread.join(20)
+    assert (answer.code, answer.answer) == (0, {"table": "public.jobs", "deleted": 10_000, "left": None})
+
+
+def test_a_table_that_somebody_alters_is_said_to_be_locked_and_not_to_lack_an_index(worker, jobs, trouble):
+    trouble.session("migration", autocommit=False).execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+    began = time.monotonic()
+    answer = purge(worker, look=True)
+    assert answer.code == 1
+    assert "lock timeout" in answer.answer["message"]
+    assert time.monotonic() - began < 60

@@ -173,3 +173,50 @@ def test_a_superuser_s_session_is_refused(worker, postgres, shop):
         assert answer.code == 1
         assert answer.answer["hint"] == "It is a superuser's: end it as one"
         assert lives(superuser)
+
+
+def test_whom_our_role_may_end_but_not_see_is_left_alone_and_it_is_said_what_to_grant(
+    worker, postgres, shop, other_role
+):
+    ours = revealed(worker.shop.description())["user"]
+    with psycopg.connect(postgres.url(), autocommit=True) as owner:
+        owner.execute(sql.SQL("GRANT pg_signal_backend TO {}").format(sql.Identifier(ours)))
+        try:
+            with psycopg.connect(other_role(shop.name)) as other:
+                for look in (True, False):
+                    answer = one(worker, other.info.backend_pid, look=look)
+                    assert answer.code == 1
+                    assert "hidden from the role" in answer.answer["message"]
+                    assert "GRANT pg_monitor" in answer.answer["hint"]
+                assert lives(other)
+        finally:
+            owner.execute(sql.SQL("REVOKE pg_signal_backend FROM {}").format(sql.Identifier(ours)))
+
+
+def test_who_waits_for_two_waits_for_each_of_them(worker, trouble):
+    readers = [trouble.session(name, autocommit=False) for name in ("report", "console")]
+    for reader in readers:
+        reader.execute("SELECT count(*) FROM customers")
+    first = trouble.waits("migration", "ALTER TABLE customers ADD COLUMN more integer")
+    second = trouble.waits("web", "SELECT count(*) FROM customers")
+    for reader in readers:
+        assert one(worker, reader.info.backend_pid, look=True).answer["waiting"] == [first, second]
+    assert one(worker, first, look=True).answer["waiting"] == [second]
+
+
+def test_a_superuser_s_session_stays_even_when_our_role_belongs_to_that_superuser(worker, trouble, postgres, shop):
+    ours, boss = revealed(worker.shop.description())["user"], f"boss_{secrets.token_hex(4)}"
+    password = secrets.token_urlsafe(12)
+    with psycopg.connect(postgres.url(), autocommit=True) as owner:
+        names = {"boss": sql.Identifier(boss), "ours": sql.Identifier(ours), "password": sql.Literal(password)}
+        owner.execute(sql.SQL("CREATE ROLE {boss} SUPERUSER LOGIN PASSWORD {password}").format(**names))
+        owner.execute(sql.SQL("GRANT {boss} TO {ours}").format(**names))
+        try:
+            api = trouble.session("api")
+            with psycopg.connect(postgres.url(shop.name, boss, password), application_name="boss") as other:
+                found = shown(worker)
+                assert (found["api"]["endable"], found["boss"]["endable"]) == (True, False)
+                assert idle(worker).answer["ended"] == 1
+                assert (lives(api), lives(other)) == (False, True)
+        finally:
+            owner.execute(sql.SQL("DROP ROLE {boss}").format(**names))

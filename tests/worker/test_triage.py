@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from trouble import Trouble, only_reading
 from ops.sandbox.postgres import PostgresServer
 from ops.sandbox.shop import Shop
 from ops.secrets import revealed
+from ops.worker import activity, upkeep
 
 SECRET = "alice@example.com"
 
@@ -222,3 +224,60 @@ def test_the_picture_is_taken_by_the_worker_as_a_program(worker, reader):
     answer = worker.finish(worker.start("triage", database=reader))
     assert answer.code == 0
     assert answer.answer["server"]["database"] == worker.shop.name
+
+
+class Told:
+    """A cursor on a server that is larger than one that a test can have."""
+
+    def __init__(self, *answers: list[dict[str, Any]]) -> None:
+        self._answers = iter(answers)
+
+    def execute(self, query: str) -> Told:
+        self._rows = next(self._answers)
+        return self
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self._rows)
+
+    def fetchall(self) -> list[dict[str, Any]]:
+        return self._rows
+
+    def fetchone(self) -> dict[str, Any]:
+        return self._rows[0]
+
+
+def test_a_queue_of_five_thousand_who_wait_for_one_row_is_seen():
+    row = {"query": "UPDATE t SET a = 1", "state": "active"}
+    rows = [{**row, "pid": pid, "blockers": [pid - 1] if pid > 1 else []} for pid in range(5000, 0, -1)]
+    began = time.monotonic()
+    tree = activity.blocked(Told(rows))  # type: ignore[arg-type]
+    assert [(one["pid"], one["depth"]) for one in tree] == [(pid, pid - 1) for pid in range(1, 5001)]
+    assert time.monotonic() - began < 20
+
+
+def test_ten_thousand_indexes_are_seen_in_time():
+    index = {"size": 8192, "scans": 0, "method": "btree", "classes": ["1"], "collations": ["0"], "options": ["0"],
+             "included": [], "expressions": "|", "unique": False, "needed": False}  # fmt: skip
+    rows = [
+        {**index, "index": f"i{at:05}_{twin}", "table": f"t{at}", "relation": at, "keys": ["1"]}
+        for at in range(5000)
+        for twin in "ab"
+    ]
+    began = time.monotonic()
+    found = upkeep.indexes(Told(rows, [{"seconds": 1.0}]))  # type: ignore[arg-type]
+    assert len(found["duplicate"]) == 5000
+    assert time.monotonic() - began < 5
+
+
+def test_a_database_without_an_encoding_is_seen_as_well(worker, postgres, trouble):
+    name = f"ascii_{secrets.token_hex(4)}"
+    with psycopg.connect(postgres.url(), autocommit=True) as owner:
+        owner.execute(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0".encode())
+        try:
+            with psycopg.connect(postgres.url(name), autocommit=True, application_name="api") as api:
+                api.execute(b"SELECT 'caf\xe9', count(*) FROM pg_class")
+                with only_reading(postgres, name) as database:
+                    found = picture(worker, database=revealed(database))
+        finally:
+            owner.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    assert {one["application"] for one in found["connections"]["groups"]} == {"api"}

@@ -91,3 +91,9 @@ def test_who_does_not_own_the_table_is_told_so(worker, dead, postgres, shop):
         answer = vacuum(worker, "work", database=revealed(reader))
     assert answer.code == 1
     assert "may not vacuum work, because it does not own it" in answer.answer["message"]
+
+
+def test_what_is_partitioned_and_has_no_partition_has_nothing_to_do(worker, trouble):
+    trouble.session("ddl").execute("CREATE TABLE days (day int) PARTITION BY RANGE (day)")
+    seen = vacuum(worker, "days", look=True).answer
+    assert (seen["dead"], seen["live"], seen["size"], seen["fresh"]) == (0, 0, 0, True)
