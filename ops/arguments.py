@@ -68,7 +68,7 @@ def typed() -> Typed:
 
 
 def command(deploy: str | None = None, **data: str | None) -> str:
-    """What is to be typed next on the same environment.
+    """What is to be typed next on the same environment, and the same hosts of it.
 
     Args:
         deploy: such as ``deploys/rollback.py``; none: what was typed, with its options, without any secret.
@@ -82,6 +82,7 @@ def command(deploy: str | None = None, **data: str | None) -> str:
         data = {**said.data, "reason": said.reason}
     given = {name: value for name, value in data.items() if value}
     options = [word for name, value in given.items() for word in ("--data", f"{name}={value}")]
+    options += [word for part in ("limit", "exclude") for hosts in words[part] for word in (f"--{part}", str(hosts))]
     deploys = map(str, words["operations"]) if deploy is None else [deploy]
     return shlex.join(["pyinfra", str(words["inventory"]), *deploys, *options])
 

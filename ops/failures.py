@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
 from ops.errors import OpsError
 from ops.steps import Failure, Step, Steps
@@ -42,20 +43,10 @@ class Failures:
         try:
             for step in steps:
                 if isinstance(step, Step):
-                    step.do = self._noting(what, step.do)
+                    step.heard_by.append(partial(self.add, what))
                 if isinstance(step, Failure):
                     self.add(what, step.error)
                 yield step
         except OpsError as error:
             self.add(what, error)
             raise
-
-    def _noting(self, what: str, do: Callable[[], object]) -> Callable[[], object]:
-        def inner() -> None:
-            try:
-                do()
-            except Exception as error:  # whatever it is, what comes after must know
-                self.add(what, error)
-                raise
-
-        return inner

@@ -92,3 +92,18 @@ class SharedShell(HostShell):
                     time.sleep(0.1)
         finally:
             turn.release()
+
+
+class LostShell:
+    """On a host that could not be connected to: whoever asks there is told so.
+
+    Args:
+        host: its name.
+    """
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+
+    def run(self, script: str, timeout: float = 60) -> Ran:
+        """See ``Shell``."""
+        raise HostUnreachable(f"{self.host} could not be reached", "Look at the host")

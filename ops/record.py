@@ -108,6 +108,7 @@ class Release:
         migration: the database's revision at that time; None: not known.
         time: when.
         run: the id of the run that brought it.
+        back: whether that went back to it by itself, as a release may.
     """
 
     service: str
@@ -115,6 +116,12 @@ class Release:
     migration: str | None
     time: str
     run: str
+    back: bool = False
+
+    @property
+    def by_rollback(self) -> bool:
+        """Whether it was gone back to."""
+        return self.back or self.run.endswith("-rollback")
 
 
 def begin(store: Documents, run: Run, content: Callable[[], bytes]) -> None:
@@ -167,7 +174,10 @@ def write_release(store: Documents, run: Run, release: Release) -> None:
     """Note that a release serves, and which run brought it."""
     time = clock.stamp(clock.parse_iso(release.time))
     key = f"{_releases(run.environment)}{time}-{release.service}.json"
-    store.write(key, dumped({**asdict(release), "run": run.id}))
+    document = {**asdict(release), "run": run.id}
+    if not release.back:
+        del document["back"]  # which earlier versions do not know
+    store.write(key, dumped(document))
 
 
 def releases(store: Documents, environment: str, service: str, limit: int = 20) -> list[Release]:

@@ -95,9 +95,9 @@ class Recorder:
             self._facts[name] = {**there, **value} if isinstance(there, dict) and isinstance(value, dict) else value
         self._has_changed()
 
-    def release(self, on: Host, service: str, release: str, migration: str | None) -> None:
+    def release(self, on: Host, service: str, release: str, migration: str | None, back: bool) -> None:
         """A release serves on a host; it is written down when it does so on all."""
-        one = Release(service, release, migration, clock.iso(clock.now()), "")
+        one = Release(service, release, migration, clock.iso(clock.now()), "", back)
         self._released.setdefault(_operation(on), {}).setdefault(service, {})[on.name] = one
 
     def succeeded(self, on: Host, operation: str) -> None:
@@ -215,15 +215,16 @@ def know(**facts: Any) -> None:
     _recorder.know(facts)
 
 
-def released(service: str, release: str, migration: str | None = None) -> None:
+def released(service: str, release: str, migration: str | None = None, back: bool = False) -> None:
     """A release serves on the host at hand, healthily: it is written down once it does so on all hosts.
 
     Args:
         service: its name.
         release: the platform's name for it.
         migration: the database's revision; None: not known.
+        back: whether it was gone back to.
     """
-    _recorder.release(_host(), service, release, migration)
+    _recorder.release(_host(), service, release, migration, back)
 
 
 def _host() -> Host:

@@ -32,6 +32,8 @@ class Step(PyinfraCommand):
         self.words = words
         self.do = do
         self.alone = alone
+        self.heard_by: list[Callable[[Exception], object]] = []
+        """Who is told when it fails."""
 
     def __repr__(self) -> str:
         return self.words
@@ -40,10 +42,7 @@ class Step(PyinfraCommand):
         """Do it, on record. A failure is one red line with a hint, below the log that it brings along."""
         host.log(self.words)
         try:
-            if self.alone:
-                environment_lock.hold()
-            with recorder.step(host, self.words):
-                self.do()
+            self._carry_out(host)
         except OpsError as error:
             recorder.failed(host, error)
             for line in getattr(error, "log", ()):
@@ -51,6 +50,17 @@ class Step(PyinfraCommand):
             output.failure(host, error)
             return False
         return True
+
+    def _carry_out(self, host: Host) -> None:
+        try:
+            if self.alone:
+                environment_lock.hold()
+            with recorder.step(host, self.words):
+                self.do()
+        except Exception as error:  # whatever it is, what comes after must know
+            for hear in self.heard_by:
+                hear(error)
+            raise
 
 
 class Work(Step):

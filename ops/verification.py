@@ -14,12 +14,12 @@ from pyinfra.api.exceptions import NoGroupError
 from pyinfra.api.host import Host
 
 from ops import probes, runner
-from ops.checks import Backups, Check, Database, MigrationsCurrent, ObjectStore, Place, Result, ServicesRunning
+from ops.checks import Backups, Check, Database, MigrationsCurrent, ObjectStore, Outcome, Place, Result, ServicesRunning
 from ops.checks.base import OnEachHost
 from ops.checks.result import unknown
 from ops.environment import Environment
 from ops.errors import ConfigurationError, HostUnreachable, OpsError
-from ops.hosts import SharedShell
+from ops.hosts import LostShell, SharedShell
 from ops.platforms.shell import Shell
 from ops.probes.around import Around
 from ops.probes.bounded import Bounded
@@ -33,12 +33,12 @@ _WORKER = "worker:"
 """What no check can be called."""
 
 
-def checks(environment: Environment, only: str | None = None) -> list[Check]:
+def checks(environment: Environment, only: str | int | float | None = None) -> list[Check]:
     """The checks of an environment; where it declares none, those that hold for every environment.
 
     Args:
         environment: whose.
-        only: the name of one; none: all.
+        only: the name of one, of which pyinfra makes a number if it looks like one; none: all.
 
     Raises:
         ConfigurationError: there is none of that name.
@@ -47,12 +47,13 @@ def checks(environment: Environment, only: str | None = None) -> list[Check]:
     known: list[Check] = list(_default(environment) if declared is None else declared)
     if only is None:
         return known
-    found = [one for one in known if one.title == only]
+    name = str(only)
+    found = [one for one in known if one.title == name]
     if not found:
         titles = [one.title for one in known]
-        close = get_close_matches(only, titles, n=1)
+        close = get_close_matches(name, titles, n=1)
         raise ConfigurationError(
-            f"there is no check {only} in {environment.name}",
+            f"there is no check {name} in {environment.name}",
             f"{f'Did you mean {close[0]}? ' if close else ''}There are: {', '.join(titles) or 'none'}",
         )
     return found
@@ -124,14 +125,21 @@ def _from_here(check: Check, environment: Environment) -> Question:
 
 
 def _on_hosts(check: OnEachHost) -> list[Question]:
-    return [Question(check.title, _asking(check, on), check.timeout, on.name) for on in _group(check.hosts)]
+    hosts = _group(check.hosts)
+    if not hosts:
+        return [Question(check.title, partial(_left_out, check.hosts), check.timeout)]
+    return [Question(check.title, _asking(check, on), check.timeout, on.name) for on in hosts]
+
+
+def _left_out(group: str) -> list[Result]:
+    """Whoever limits a run knows; yet what nobody has looked at is not passed over in silence."""
+    return [Result(Outcome.WARN, "not asked", hint=f"--limit leaves out every host of {group}")]
 
 
 def _asking(check: Check, on: Host) -> Callable[[], list[Result]]:
     def ask() -> list[Result]:
-        if not on.connected:
-            raise HostUnreachable(f"{on.name} could not be reached", "Look at the host")
-        return probes.ask(check, Bounded(SharedShell(on), check.timeout))
+        shell = SharedShell(on) if on.connected else LostShell(on.name)
+        return probes.ask(check, Bounded(shell, check.timeout))
 
     return ask
 
@@ -140,14 +148,9 @@ def shells(group: str) -> list[Shell]:
     """Those on the hosts of a group.
 
     Raises:
-        HostUnreachable: one of them could not be connected to.
         ConfigurationError: there is no such group.
     """
-    hosts = _group(group)
-    lost = [one.name for one in hosts if not one.connected]
-    if lost:
-        raise HostUnreachable(f"{', '.join(lost)} could not be reached", "Look at the hosts")
-    return [SharedShell(one) for one in hosts]
+    return [SharedShell(one) if one.connected else LostShell(one.name) for one in _group(group)]
 
 
 def _ask_worker(group: str, verb: str, **arguments: Any) -> dict[str, Any]:

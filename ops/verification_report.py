@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,22 +15,22 @@ from ops.errors import ConfigurationError
 Writer = Callable[[str, Sequence[Result]], None]
 
 
-def writer(file: str) -> Writer:
+def writer(file: str | int | float) -> Writer:
     """Who writes a report of the kind that a file's name says.
 
     Raises:
         ConfigurationError: there is no such kind, or no such directory.
     """
-    path = Path(file)
+    path = Path(str(file))  # pyinfra makes a number of what looks like one
     kinds = {".xml": _junit, ".md": _markdown, ".json": _json}
     if path.suffix not in kinds:
         raise ConfigurationError(f"report={file} is of no kind that is known", "Let it end with .xml, .md or .json")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):  # noqa: PTH112 (pathlib's raises where it cannot look)
         raise ConfigurationError(f"there is no directory {path.parent} for the report", "Make it first")
 
     def write(name: str, results: Sequence[Result]) -> None:
         try:
-            path.write_text(kinds[path.suffix](name, results))
+            path.write_text(kinds[path.suffix](name, results), encoding="utf-8")
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be written: {error.strerror}", "Look at the directory") from None
 

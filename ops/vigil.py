@@ -39,8 +39,8 @@ class Held:
 class Vigil:
     """Remembers since when each trigger's check fails. A round in which it passes, or warns, begins it anew.
 
-    A round in which it is unknown, or not among the results, neither counts nor begins it anew; the former counts where
-    the trigger says so.
+    A round in which it is unknown neither counts nor begins it anew, unless the trigger says that it counts. What is
+    not among the results is as bad as its check as a whole, and passes when nothing of that is bad.
 
     Args:
         triggers: none: any check that fails, or is unknown, for two minutes.
@@ -48,8 +48,9 @@ class Vigil:
 
     def __init__(self, triggers: Sequence[Trigger]) -> None:
         self._declared = triggers
-        self._triggers = triggers
-        self._since: dict[str, float] = {}
+        self._triggers = list(triggers)
+        self._since: dict[Trigger, float] = {}
+        self._now = 0.0
 
     def round(self, now: float, results: Iterable[Result]) -> list[Held]:
         """What fails in this round, and for how long; those that hold come first.
@@ -58,24 +59,29 @@ class Vigil:
             now: seconds on a clock that does not go back, when the round began.
             results: of all checks.
         """
-        found = list(results)
-        names = dict.fromkeys(one.name for one in found)
-        self._triggers = self._declared or [Trigger(check=name, lasting=LASTING, unknown=True) for name in names]
+        self._now, found = now, list(results)
+        if not self._declared:
+            # What was once bad is remembered, also when it is told under another name in this round.
+            names = dict.fromkeys([*(one.check for one in self._triggers), *(one.name for one in found)])
+            self._triggers = [Trigger(check=name, lasting=LASTING, unknown=True) for name in names]
         held = [self._look(trigger, now, found) for trigger in self._triggers]
         return sorted((one for one in held if one), key=lambda one: (not one.holds, -one.seconds))
 
     def due(self) -> float | None:
-        """When the next trigger holds if its check goes on failing; None: none fails."""
-        failing = [one for one in self._triggers if one.check in self._since]
-        return min((self._since[one.check] + one.seconds for one in failing), default=None)
+        """When the next trigger holds if its check goes on failing; None: none fails, or it is due and not known to."""
+        due = [since + one.seconds for one, since in self._since.items()]
+        return min((one for one in due if one > self._now), default=None)
 
     def _look(self, trigger: Trigger, now: float, results: Sequence[Result]) -> Held | None:
-        own = [one for one in results if trigger.check in (one.check, one.name)]
+        check = trigger.check.partition(":")[0]
+        of_check = [one for one in results if one.check == check]
+        own = [one for one in of_check if trigger.check in (one.check, one.name)]
+        whole = [one for one in of_check if not one.what]
         counts = (Outcome.FAIL, Outcome.UNKNOWN) if trigger.unknown else (Outcome.FAIL,)
-        bad = next((one for outcome in counts for one in own if one.outcome is outcome), None)
+        bad = next((one for outcome in counts for one in own or whole if one.outcome is outcome), None)
         if bad is not None:
-            since = self._since.setdefault(trigger.check, now)
+            since = self._since.setdefault(trigger, now)
             return Held(trigger, now - since, bad)
-        if own and not any(one.outcome is Outcome.UNKNOWN for one in own):
-            self._since.pop(trigger.check, None)
+        if of_check and not any(one.outcome.bad for one in own or of_check):
+            self._since.pop(trigger, None)
         return None

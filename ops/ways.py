@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from types import MappingProxyType
 
 from ops import clock
@@ -16,8 +16,6 @@ from ops.record import Run
 
 TOGETHER = timedelta(minutes=30)
 """Services that began to serve within this time of the newest were deployed with it."""
-_ROLLBACK = "-rollback"
-"""The end of the id of a run that rolled back."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def decide(
         _way(
             name,
             [one for one in places if one.service == name],
-            _each_once(records.get(name, ())),
+            records.get(name, ()),
             release,
             begun.get(name),
         )
@@ -98,16 +96,15 @@ def decide(
         raise ReleaseMissing.among("the environment", release, list(dict.fromkeys(known)))
     if release is None:
         found = _together(found)
-        if len(services) == 1 and found[0].to is None and not _rolled_back(found[0], records):
+        if len(services) == 1 and found[0].to is None and not _rolled_back(records.get(services[0], ())):
             raise ReleaseMissing(found[0].why, "Name one: --data release=…; deploys/services.py shows them")
     for way in found:
         _require_everywhere(way, [one for one in places if one.service == way.service])
     return found
 
 
-def _way(
-    service: str, places: Sequence[Seen], records: Sequence[Served], release: str | None, begun: str | None
-) -> Way:
+def _way(service: str, places: Sequence[Seen], told: Sequence[Served], release: str | None, begun: str | None) -> Way:
+    records = _each_once(told)
     serving = tuple(dict.fromkeys(place.status.release for place in places if place.status.release))
     since = max((place.status.since for place in places if place.status.since), default=None)
     stays = Way(service, serving, None, since=since)
@@ -124,8 +121,8 @@ def _way(
     if len(serving) > 1:
         return _to(stays, _half_way(serving, places, records), places, records)
     if records and records[0].release in serving:
-        if records[0].run.endswith(_ROLLBACK):
-            return _because(stays, f"{service} was rolled back to {records[0].release} already, {records[0].time}")
+        if _rolled_back(told):
+            return _because(stays, f"{service} was rolled back to {told[0].release} already, {told[0].time}")
         since = clock.parse_iso(records[0].time)
         stays = Way(service, serving, None, since=since)
         before = _before(records)
@@ -183,11 +180,7 @@ def _each_once(records: Sequence[Served]) -> list[Served]:
 
 def _rolled_back_from(records: Sequence[Served]) -> set[str]:
     """The releases from which somebody has rolled back."""
-    return {
-        older.release
-        for newer, older in pairwise(records)
-        if newer.run.endswith(_ROLLBACK) and older.release != newer.release
-    }
+    return {older.release for newer, older in pairwise(records) if newer.by_rollback and older.release != newer.release}
 
 
 def _before(records: Sequence[Served]) -> str | None:
@@ -219,9 +212,9 @@ def _together(found: list[Way]) -> list[Way]:
     ]  # fmt: skip
 
 
-def _rolled_back(way: Way, records: Mapping[str, Sequence[Served]]) -> bool:
-    newest = next(iter(_each_once(records.get(way.service, ()))), None)
-    return newest is not None and newest.run.endswith(_ROLLBACK)
+def _rolled_back(records: Sequence[Served]) -> bool:
+    """Whether what serves was gone back to, maybe from what never held and so has no record; restarts do not count."""
+    return any(one.by_rollback for one in takewhile(lambda one: one.release == records[0].release, records))
 
 
 def _require_everywhere(way: Way, places: Iterable[Seen]) -> None:

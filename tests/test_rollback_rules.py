@@ -57,6 +57,12 @@ def test_a_restart_in_between_is_the_same_release():
     assert (way.to, way.migration) == ("2", "m2")
 
 
+def test_rolled_back_from_what_never_held_it_stays_the_second_time():
+    records = [served("2", 17, "restart"), served("2", 16, "rollback"), served("2", 8), served("1", 1)]
+    (way,) = ways.decide([seen("2", at(16), *THREE)], {"web": records})
+    assert (way.to, way.why[:20]) == (None, "web was rolled back ")
+
+
 def test_rolled_back_once_it_stays_the_second_time():
     records = [served("2", 16, "rollback"), served("3", 15), served("2", 8), served("1", 1)]
     (way,) = ways.decide([seen("2", at(16), *THREE)], {"web": records})

@@ -77,3 +77,37 @@ def test_the_next_round_is_due_when_a_trigger_would_come_to_hold() -> None:
     assert vigil.due() == 220
     vigil.round(200, [result("pass", "health"), result("pass")])
     assert vigil.due() is None
+
+
+def test_a_trigger_that_is_due_while_its_check_is_unknown_makes_no_round_at_once() -> None:
+    vigil = Vigil([ERRORS])
+    assert held(vigil, 0, "fail") == []
+    assert held(vigil, 125, "unknown") == []
+    assert vigil.due() is None
+
+
+def test_two_triggers_for_one_check_each_count_for_themselves() -> None:
+    vigil = Vigil([ERRORS, Trigger(check="error rate", lasting="5m", unknown=True)])
+    assert held(vigil, 0, "unknown") == []
+    assert held(vigil, 120, "fail") == []
+    assert held(vigil, 240, "fail") == ["error rate"]
+
+
+def test_a_check_that_was_answered_again_under_other_names_is_not_remembered_as_bad() -> None:
+    vigil = Vigil([])
+    vigil.round(0, [result("unknown", "database")])
+    vigil.round(60, [result("pass", "database", "version")])
+    assert not vigil.round(180, [result("unknown", "database")])[0].holds
+
+
+def test_what_is_not_told_any_more_although_its_check_is_well_begins_anew() -> None:
+    vigil = Vigil([Trigger(check="shop: stock", lasting="2m")])
+    vigil.round(0, [result("fail", "shop", "stock")])
+    vigil.round(60, [result("pass", "shop", "prices")])
+    assert not vigil.round(120, [result("fail", "shop", "stock")])[0].holds
+
+
+def test_what_is_not_told_is_as_unknown_as_its_check() -> None:
+    vigil = Vigil([Trigger(check="database: connections", lasting="2m", unknown=True)])
+    vigil.round(0, [result("unknown", "database")])
+    assert vigil.round(120, [result("unknown", "database")])[0].holds

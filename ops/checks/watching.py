@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ops.checks.base import Age
 from ops.clock import duration
@@ -37,7 +37,7 @@ class Watch(Described):
     """How an environment is watched, and what is done when a trigger holds.
 
     Args:
-        every: time from the begin of one round to the begin of the next.
+        every: time from the begin of one round to the begin of the next, at least 1 s.
         triggers: any of them ends the watch as a failure.
         rollback: what ``release.py`` does then: ``offer`` prints the command, ``automatic`` goes back by itself.
     """
@@ -45,3 +45,10 @@ class Watch(Described):
     every: Age = "15s"
     triggers: tuple[Trigger, ...] = ()
     rollback: Literal["offer", "automatic"] = "offer"
+
+    @field_validator("every")
+    @classmethod
+    def _not_without_a_pause(cls, every: str) -> str:
+        if duration(every) < 1:
+            raise ValueError("it must be at least 1s")
+        return every

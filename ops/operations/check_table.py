@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from textwrap import wrap
 from typing import Any
 
 from ops.checks import Outcome, Result
@@ -18,8 +19,15 @@ _COLUMNS: dict[str, dict[str, Any]] = {
     "limit": {"overflow": "fold", "max_width": 24},
     "seconds": {"justify": "right", "no_wrap": True},
 }
+_WHOLE: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+"""Commands are copied from there."""
 PASSED = 30
 """Rows of what passes that are shown; those of one check on several hosts are one row."""
+
+BAD = 100
+"""Rows of what does not pass that are shown."""
+HINTS = 10
+"""Different hints that are shown."""
 
 
 def render(title: str, results: Iterable[Result], width: int = 100) -> str:
@@ -27,10 +35,15 @@ def render(title: str, results: Iterable[Result], width: int = 100) -> str:
     ordered = by_severity(results)
     bad = [one for one in ordered if one.outcome is not Outcome.PASS]
     passed = list(_merged([one for one in ordered if one.outcome is Outcome.PASS]))
-    rows = [_row(one) for one in (*bad, *passed[:PASSED])]
+    rows = [_row(one) for one in (*bad[:BAD], *passed[:PASSED])]
     drawn = table.rendered(title, _COLUMNS, rows, width, "there is none")
-    hints = [f"{', '.join(names)}: {hint}" for hint, names in _hints(bad).items()]
-    more = [f"and {len(passed) - PASSED} rows more that pass"] if len(passed) > PASSED else []
+    hints = [
+        line
+        for hint, names in list(_hints(bad).items())[:HINTS]
+        for line in wrap(f"{', '.join(names[:3])}{_more(names[3:])}: {hint}", width, subsequent_indent="  ", **_WHOLE)
+    ]
+    more = [f"and {len(bad) - BAD} rows more that do not pass: --json shows them"] if len(bad) > BAD else []
+    more += [f"and {len(passed) - PASSED} rows more that pass"] if len(passed) > PASSED else []
     return drawn + "\n".join([*more, *hints, counted(ordered)])
 
 
@@ -43,6 +56,10 @@ def counted(results: Sequence[Result]) -> str:
 def _row(one: Result) -> list[str]:
     said = one.outcome.value if one.outcome is Outcome.PASS else one.outcome.value.upper()
     return [said, one.full_name, one.value, one.limit, f"{one.seconds:.2f}"]
+
+
+def _more(names: Sequence[str]) -> str:
+    return f" and {len(names)} more" if names else ""
 
 
 def _hints(bad: Iterable[Result]) -> dict[str, list[str]]:

@@ -20,7 +20,7 @@ from ops.vigil import Held, Vigil
 
 @operation()
 @on_runner
-def verified(check: str | None = None, report: str | None = None) -> Steps:
+def verified(check: str | int | float | None = None, report: str | None = None) -> Steps:
     """
     Ask every check of the environment, all at once, and print what came of it, the worst first. A failure when one
     fails or is unknown. Never a change.
@@ -47,7 +47,7 @@ def verified(check: str | None = None, report: str | None = None) -> Steps:
 
 @operation()
 @on_runner
-def watched(lasting: str | int, check: str | None = None, report: str | None = None) -> Steps:
+def watched(lasting: str | int, check: str | int | float | None = None, report: str | None = None) -> Steps:
     """
     Ask every check again and again, a line a round, until the time is over or a trigger of the environment holds: a
     failure that names it. Never a change.
@@ -84,7 +84,11 @@ class Watching:
     """
 
     def __init__(
-        self, here: Environment, lasting: str | int, check: str | None = None, report: str | None = None
+        self,
+        here: Environment,
+        lasting: str | int,
+        check: str | int | float | None = None,
+        report: str | None = None,
     ) -> None:
         self._here = here
         self._seconds = clock.duration(lasting)
@@ -110,9 +114,9 @@ class Watching:
     def _rounds(self) -> tuple[list[Result], Held | None]:
         """The results of the last round, and the trigger that holds; None when the time was over before."""
         vigil, every = Vigil(self._here.watch.triggers), clock.duration(self._here.watch.every)
-        end = time.monotonic() + self._seconds
+        began = time.monotonic()
+        end = began + self._seconds
         while True:
-            began = time.monotonic()
             results = verification.verify(self._here, self._asked)
             failing = vigil.round(began, results)
             said = "; ".join(f"{one} (for {clock.age(one.seconds)} of {one.trigger.lasting})" for one in failing[:2])
@@ -120,10 +124,11 @@ class Watching:
             if failing and failing[0].holds:
                 return results, failing[0]
             due = vigil.due()
-            following = began + every if due is None else min(began + every, max(due, began))
+            following = began + every if due is None else min(began + every, due)
             if following > end:
                 return results, None
             time.sleep(max(0.0, following - time.monotonic()))
+            began = time.monotonic()
 
 
 def _require_triggers(here: Environment, asked: Sequence[Check]) -> None:

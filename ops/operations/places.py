@@ -36,7 +36,7 @@ class Place:
         return f"{self.service.name} on {host.name}"
 
 
-def names(service: str | None = None) -> list[str]:
+def names(service: str | int | float | None = None) -> list[str]:
     """The names of the environment's services in the order in which they are started, or the one that is asked for.
 
     Raises:
@@ -46,13 +46,14 @@ def names(service: str | None = None) -> list[str]:
     known = [one.name for one in here.services]
     if service is None:
         return known
-    if service not in known:
-        close = get_close_matches(service, known, n=1)
+    name = str(service)  # pyinfra makes a number of what looks like one
+    if name not in known:
+        close = get_close_matches(name, known, n=1)
         raise ServiceMissing(
-            f"there is no service {service} in {here.name}",
+            f"there is no service {name} in {here.name}",
             f"{f'Did you mean {close[0]}? ' if close else ''}There are: {', '.join(known) or 'none'}",
         )
-    return [service]
+    return [name]
 
 
 def mine(service: str) -> Place | None:

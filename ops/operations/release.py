@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pyinfra import host, state
 from pyinfra.api.operation import operation
 
 from ops import arguments, notices, output, runner, verification
-from ops.checks import Outcome
-from ops.errors import ChecksFailed, ConfigurationError, ServiceError, TriggerHeld
+from ops.checks import Outcome, Result
+from ops.errors import ChecksFailed, ConfigurationError, OpsError, ReleaseMissing, ServiceError, TriggerHeld
 from ops.failures import Failures
-from ops.operations import backups, checks, migrations, rollback, services
-from ops.steps import Steps, guarded, on_runner
+from ops.operations import backups, checks, migrations, places, rollback, services
+from ops.platforms import Status
+from ops.steps import Step, Steps, guarded, on_runner
 
 MODES = ("offer", "automatic")
 """What is done when what was brought out is not well: name the command that goes back, or go back."""
@@ -18,25 +21,31 @@ failures = Failures()
 """Of this run: what comes after one is left out."""
 reasons = Failures()
 """Those of them that are reasons to go back."""
-_out: list[str] = []
-"""The services of which something was brought out."""
+_out: dict[str, bool] = {}
+"""The services that serve what is released, on some host at least, and whether this run has changed that."""
+_sick: set[str] = set()
+"""Those of them that did not hold."""
 _bad_before: set[tuple[str, str]] = set()
 """What was not as it must be before the release, by name and place."""
 
 
 @operation()
 @guarded
-def preflight() -> Steps:
+def preflight(watch: str | int | None = None) -> Steps:
     """
     Ask every check before the release. Those of hosts, tools, settings, the database and the store must hold; the
     others may be what the release is to mend. Never a change.
+
+    + watch: for how long the environment will be watched; what is wrong with that is found now
     """
-    yield from _stage("the preflight", _preflight())
+    yield from _stage("the preflight", _preflight(watch))
 
 
 @on_runner
-def _preflight() -> Steps:
+def _preflight(watch: str | int | None) -> Steps:
     here = runner.environment()
+    if watch is not None:
+        checks.Watching(here, watch)
     asked = verification.checks(here)
     if not state.is_executing:
         return
@@ -45,6 +54,29 @@ def _preflight() -> Steps:
     _bad_before.update((one.name, one.where) for one in results if one.outcome.bad)
     must = {one.title for one in asked if one.preflight}
     checks.require_good(here.name, [one for one in results if one.check in must])
+    yield from ()
+
+
+@operation()
+@guarded
+def found(service: str, release: str | int | None = None) -> Steps:
+    """
+    See that a service is where the inventory says, and has the release, before anything is changed. Never a change.
+
+    + service: its name
+    + release: the platform's own name for it; none: what is there already
+    """
+    yield from _stage(f"{service} on {host.name}", _found(service, release))
+
+
+def _found(service: str, release: str | int | None) -> Steps:
+    wanted = None if release is None else services.release_name(release)
+    place = places.mine(service) if state.is_executing else None
+    if place is not None:
+        _, releases = place.platform.overview()
+        known = [one.id for one in releases]
+        if wanted is not None and wanted not in known:
+            raise ReleaseMissing.among(f"{service} on {host.name}", wanted, known)
     yield from ()
 
 
@@ -81,15 +113,54 @@ def brought_out(service: str, release: str | int | None = None, batch: int | str
     """
     if failures and state.is_executing:
         return
-    if state.is_executing:
-        _out.append(service)
     steps = (
         services.restart._inner(service=service, batch=batch)
         if release is None
         else services.activate._inner(service=service, release=release, batch=batch)
     )
     what = f"{service} on {host.name}"
-    yield from reasons.noted(what, failures.noted(what, steps))
+    yield from reasons.noted(what, failures.noted(what, _going_out(service, release, steps)))
+
+
+def _going_out(service: str, release: str | int | None, steps: Steps) -> Steps:
+    there = True
+    for step in steps:
+        there = False
+        if isinstance(step, Step):
+            step.do = _noting_changes(service, release, step.do)
+        yield step
+    if there and state.is_executing and places.mine(service) is not None:
+        _out.setdefault(service, False)
+
+
+def _noting_changes(service: str, release: str | int | None, do: Callable[[], object]) -> Callable[[], object]:
+    """What was refused before it has changed anything is nothing to go back from."""
+
+    def inner() -> None:
+        found = places.mine(service)
+        assert found is not None
+        before = found.platform.status()
+        try:
+            do()
+        except Exception:
+            if _may_have_changed(before, found, release):
+                _out[service] = True
+                _sick.add(service)
+            raise
+        _out[service] = True
+
+    return inner
+
+
+def _may_have_changed(before: Status, found: places.Place, release: str | int | None) -> bool:
+    try:
+        now = found.platform.status()
+    except OpsError:
+        return True
+    if release is not None:
+        return now.release is None or now.release != before.release
+    since = [one.since for one in now.instances]
+    return None in since or since != [one.since for one in before.instances]
 
 
 @operation()
@@ -109,7 +180,7 @@ def _verified() -> Steps:
         return
     results = verification.verify(here, verification.checks(here))
     checks.show(here.name, results)
-    new = [one for one in results if one.outcome is Outcome.FAIL and (one.name, one.where) not in _bad_before]
+    new = [one for one in results if one.outcome is Outcome.FAIL and not _was_bad(one)]
     try:
         checks.require_good(here.name, new or results)
     except ChecksFailed as error:
@@ -117,6 +188,11 @@ def _verified() -> Steps:
             reasons.add("the verification", error)
         raise
     yield from ()
+
+
+def _was_bad(one: Result) -> bool:
+    """Whether it was, or its check as a whole, so that nobody could tell."""
+    return not _bad_before.isdisjoint({(one.name, one.where), (one.check, one.where)})
 
 
 @operation()
@@ -143,9 +219,18 @@ def _watched(lasting: str | int) -> Steps:
     yield from ()
 
 
-def must_go_back() -> bool:
-    """Whether something was brought out that is not well, and was better before."""
-    return bool(reasons)
+def must_go_back(service: str | None = None) -> bool:
+    """Whether something was brought out that is not well, and was better before.
+
+    Args:
+        service: whether that is to go back, which was left as it is when one before it failed; none: anything.
+    """
+    return bool(reasons) and any(_out.values()) and (service is None or service in _out)
+
+
+def does_not_hold() -> bool:
+    """Whether a service that was brought out does not hold, so that it may serve nobody."""
+    return bool(_sick)
 
 
 @operation()
@@ -163,7 +248,7 @@ def told(service: str | None, mode: str) -> Steps:
     if failures:
         title, body, hint = _failed(here.name, service, mode)
     else:
-        title, body, hint = f"{here.name}: released", f"{', '.join(dict.fromkeys(_out))} of {here.name} is out", ""
+        title, body, hint = f"{here.name}: released", _success(here.name), ""
     for problem in notices.tell(here.notify, title, f"{body}\n{hint}".strip(), bad=bool(failures)):
         output.say(f"not told: {problem}")
     if failures:
@@ -172,12 +257,19 @@ def told(service: str | None, mode: str) -> Steps:
     yield from ()
 
 
+def _success(name: str) -> str:
+    return f"{', '.join(_out)} of {name} is out" if _out else f"{name} has no services; all else is done"
+
+
 def _failed(name: str, service: str | None, mode: str) -> tuple[str, str, str]:
     """Title, what happened, and what to type next."""
     back = f"type: {arguments.command('deploys/rollback.py', service=service)}"
     if not _out:
         body = f"nothing was brought out, because of {failures}"
         return f"{name}: not released", body, f"Mend that, then type: {arguments.command()}"
+    if reasons and not must_go_back():
+        body = f"this run has changed no service, so there is nothing to go back from ({failures})"
+        return f"{name}: not as it must be", body, f"Mend that, then type: {arguments.command()}"
     if not reasons:
         body = f"the release is out, and goes on serving: what is wrong was so before, or is not known ({failures})"
         return f"{name}: released, and not as it must be", body, f"To go back nevertheless, {back}"

@@ -29,17 +29,16 @@ failures = Failures()
 
 @operation()
 @guarded
-def look(service: str | None = None, when: Callable[[], bool] | None = None) -> Steps:
+def look(service: str | None = None, when: Callable[[str | None], bool] | None = None) -> Steps:
     """
     Ask every service on every host what serves, and what it could go back to. Never a change.
 
     + service: its name; none: all
-    + when: what is asked while it is carried out, and without which there is no rollback; none: there is one
+    + when: what is asked while it is carried out, of each service and of all together, and without which there is no
+      rollback; none: there is one
     """
-    if not _wanted(when):
-        return
     for name in places.names(service):
-        found = places.mine(name)
+        found = places.mine(name) if _wanted(when, name) else None
         if found is None:
             continue
         where = host.name if found.shell else found.service.kind  # type: ignore[attr-defined]
@@ -57,7 +56,7 @@ def planned(
     backup: str | None = None,
     confirm: str | None = None,
     batch: int | str = 1,
-    when: Callable[[], bool] | None = None,
+    when: Callable[[str | None], bool] | None = None,
 ) -> Steps:
     """
     Decide where every service goes and what becomes of the database, and print it. Never a change; whatever would keep
@@ -71,8 +70,15 @@ def planned(
     + batch: on how many hosts a service goes back at once
     + when: see ``look``
     """
-    if not _wanted(when):
-        return
+    if _wanted(when):
+        steps = _planned(release, database, backup, confirm, batch)
+        # Who rolls back by itself is told why not; a deploy that does nothing else ends here.
+        yield from steps if when is None else failures.noted("the plan", steps)
+
+
+def _planned(
+    release: str | int | None, database: str, backup: str | None, confirm: str | None, batch: int | str
+) -> Steps:
     at_once = services.hosts_at_once(batch)
     here = runner.environment()
     seen = [one for name in places.names() for (of, _), one in _seen.items() if of == name]
@@ -202,7 +208,7 @@ def service_back(service: str) -> Steps:
     if made is None or way is None or way.to is None:
         return
     _refuse_after_failure(service)
-    yield from failures.noted(service, services.activating(service, way.to, made.at_once))
+    yield from failures.noted(service, services.activating(service, way.to, made.at_once, back=True))
 
 
 @operation()
@@ -219,7 +225,7 @@ def proven() -> Steps:
         if found is not None:
             try:
                 _prove(found, way.to or "")
-                recorder.released(way.service, way.to or "", revision.current())
+                recorder.released(way.service, way.to or "", revision.current(), back=True)
             except OpsError as error:
                 failures.add(f"{way.service} on {host.name}", error)
                 raise
@@ -238,11 +244,13 @@ def _prove(found: places.Place, release: str) -> None:
 
 @operation()
 @guarded
-def sheltered() -> Steps:
+def sheltered(when: Callable[[], bool] | None = None) -> Steps:
     """
     After a failure, let nginx answer with its maintenance page where services do not serve. No change when all is well.
+
+    + when: what is asked where nothing was planned, and so nothing was touched; none: it is sheltered
     """
-    if not state.is_executing or not failures:
+    if not state.is_executing or not failures or (_plan() is None and when is not None and not when()):
         return
     for name, page in maintenance.fronts():
         if page:
@@ -279,9 +287,9 @@ def done() -> bool:
     return made is not None and made.changes and not failures
 
 
-def _wanted(when: Callable[[], bool] | None) -> bool:
+def _wanted(when: Callable[[str | None], bool] | None, service: str | None = None) -> bool:
     """Nobody can tell in the plan what is known only once it is carried out."""
-    return when is None or (state.is_executing and when())
+    return when is None or (state.is_executing and when(service))
 
 
 def _plan() -> Plan | None:

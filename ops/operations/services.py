@@ -19,6 +19,8 @@ from ops.turns import Turns
 _board = board.Board()
 _turns = Turns()
 """Of this run: one failure ends them for every service, because the later ones stand on the earlier."""
+_turns_back = Turns()
+"""Of the way back: what failed on the way out, in the same run, does not end them."""
 
 
 @operation()
@@ -223,18 +225,20 @@ def activate(service: str, release: str | int, batch: int | str = 1) -> Steps:
     + release: the platform's own name for it
     + batch: on how many hosts at once
     """
-    yield from activating(service, _release(release), hosts_at_once(batch))
+    yield from activating(service, release_name(release), hosts_at_once(batch))
 
 
-def activating(service: str, release: str, at_once: int) -> Steps:
+def activating(service: str, release: str, at_once: int, back: bool = False) -> Steps:
     """The steps of ``activate``, for an operation that finds out the release by itself.
 
     Args:
         service: its name.
         release: the platform's own name for it.
         at_once: on how many hosts.
+        back: whether that is a way back.
     """
-    with _queued(service):
+    turns = _turns_back if back else _turns
+    with _queued(service, turns):
         found = places.mine(service)
         if found is None:
             return
@@ -250,7 +254,7 @@ def activating(service: str, release: str, at_once: int) -> Steps:
         if status.release == release and serving:
             output.say(f"{service} is on release {release} already")
             if state.is_executing:
-                recorder.released(service, release, revision.current())
+                recorder.released(service, release, revision.current(), back)
             return
         words = f"Activate release {release} of {service} (now {status.release or 'unknown'})"
         plan(words)
@@ -259,10 +263,10 @@ def activating(service: str, release: str, at_once: int) -> Steps:
             recorder.know(releases={service: {"from": status.release, "to": release}})
             if not platform.activate(release) or platform.rolls:
                 _restarted(found)
-            recorder.released(service, release, revision.current())
+            recorder.released(service, release, revision.current(), back)
 
         with _alone(found):
-            yield _in_turn(words, found, status, at_once, do)
+            yield _in_turn(words, found, status, at_once, do, turns)
 
 
 def _restarted(found: Place) -> None:
@@ -273,8 +277,12 @@ def _problems(found: Place, status: Status) -> list[str | None]:
     return roll.problems(found.service, status, found.shell)
 
 
-def _release(release: str | int) -> str:
-    """What a release is called: pyinfra makes numbers of what looks like one."""
+def release_name(release: str | int) -> str:
+    """What a release is called: pyinfra makes numbers of what looks like one.
+
+    Raises:
+        ConfigurationError: of this one it has made another.
+    """
     if isinstance(release, (float, bool)):
         raise ConfigurationError(f"release={release} was read as a number", "Write it in quotes: release='\"1.10\"'")
     return str(release)
@@ -296,11 +304,11 @@ def hosts_at_once(batch: int | str) -> int:
 
 
 @contextmanager
-def _queued(service: str) -> Iterator[None]:
+def _queued(service: str, turns: Turns = _turns) -> Iterator[None]:
     """A place in the queue, taken before the host is asked anything, so that nobody begins too early."""
     with ExitStack() as stack:
         if state.is_executing:
-            stack.enter_context(_turns.queued(f"{service} on {host.name}"))
+            stack.enter_context(turns.queued(f"{service} on {host.name}"))
         yield
 
 
@@ -314,19 +322,21 @@ def _alone(found: Place) -> Iterator[None]:
         yield
 
 
-def _in_turn(words: str, found: Place, status: Status, at_once: int, do: Callable[[], None]) -> Step:
+def _in_turn(
+    words: str, found: Place, status: Status, at_once: int, do: Callable[[], None], turns: Turns = _turns
+) -> Step:
     """A step that waits for its turn; where the service is not well it comes first, for nothing is lost there."""
     well = not state.is_executing or not any(_problems(found, status))
 
     def wait_and_do() -> None:
-        with _turns.one(found.who, (well, list(inventory).index(host)), at_once):
-            _refuse_after_failure(found)
+        with turns.one(found.who, (well, list(inventory).index(host)), at_once):
+            _refuse_after_failure(found, turns)
             environment_lock.hold()  # it may have been taken away while the others had their turns
             do()
 
     return Step(words, wait_and_do)
 
 
-def _refuse_after_failure(found: Place) -> None:
-    if _turns.failed:
-        raise ServiceUnhealthy(f"{found.who} was left as it is, because {_turns.failed} failed", "")
+def _refuse_after_failure(found: Place, turns: Turns = _turns) -> None:
+    if turns.failed:
+        raise ServiceUnhealthy(f"{found.who} was left as it is, because {turns.failed} failed", "")

@@ -16,7 +16,7 @@ class Around:
 
     Args:
         environment: its description.
-        shells: those on the hosts of a group; raises ``HostUnreachable`` when one of them could not be connected to.
+        shells: those on the hosts of a group; that of one that could not be connected to only says so.
         worker: asks a verb of the worker on the first host of a group: ``worker("runner", "list")``.
     """
 

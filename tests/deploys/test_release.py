@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from story import ADDITIVE, ONE, TWO, Story
+from story import ADDITIVE, ONE, THREE, TWO, Story
 
 from ops.stores import open_store
 
@@ -43,6 +43,13 @@ class Checked:
     def release(self, *data: str, code: int = 0) -> str:
         options = [word for one in (f"release={TWO}", "max_age=0s", *data) for word in ("--data", one)]
         return self.story.type("deploys/release.py", *options, code=code).stderr
+
+    def break_release(self, release: str) -> None:
+        """Let it end as soon as it is started."""
+        (self.story.web.releases / "releases" / release / "release.txt").unlink()
+
+    def untouched(self) -> bool:
+        return self.story.serving() == [ONE, ONE] and "birthday" not in self.story.columns() and not self.backups()
 
     def backups(self) -> int:
         return len([one for one in open_store(self.story.worker.store).list("test/") if one.key.endswith(".dump")])
@@ -121,3 +128,84 @@ def test_a_trigger_that_holds_takes_it_back_by_itself(checked: Checked) -> None:
     assert checked.story.serving() == [ONE, ONE]
     assert "was rolled back" in said
     assert "errors" in said
+
+
+def test_what_does_not_hold_is_taken_back_by_itself_and_not_gone_back_to_later(checked: Checked) -> None:
+    checked.instead("within=15", "within=4")
+    checked.break_release(TWO)
+    options = ("--data", f"release={TWO}", "--data", "rollback=automatic")
+    run = checked.story.pyinfra.type("-y", "deploys/release.py", *options)  # what is broken shows its own traceback
+    assert run.code == 1
+    assert checked.story.serving() == [ONE, ONE]
+    assert "the release failed and was rolled back: web on @local: web_1" in run.stderr
+    again = checked.story.type("deploys/rollback.py")
+    assert f"web was rolled back to {ONE} already" in again.stderr
+    assert checked.story.serving() == [ONE, ONE]
+
+
+def test_a_release_that_was_taken_back_by_itself_although_it_held_is_not_gone_back_to(checked: Checked) -> None:
+    checked.instead(f"{TWO}-never", TWO)
+    checked.release("rollback=automatic", code=1)
+    again = checked.story.type("deploys/rollback.py")
+    assert f"web was rolled back to {ONE} already" in again.stderr
+    assert checked.story.serving() == [ONE, ONE]
+
+
+def test_an_environment_that_somebody_else_keeps_is_not_released(checked: Checked) -> None:
+    kept = {"owner": "far@away", "reason": "x", "started": "2026-01-01T00:00:00Z", "seconds": 3600}
+    open_store(checked.story.worker.store).write("test/reservation", json.dumps(kept).encode())
+    said = checked.release("rollback=automatic", code=1)
+    assert "nothing was brought out, because of the migrations: test is reserved: far@away" in said
+    assert checked.story.serving() == [ONE, ONE]
+    assert "birthday" not in checked.story.columns()
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("release=2026-11-80", "web on @local has no release 2026-11-80"),
+        ("release=1.10", "release=1.1 was read as a number"),
+        ("watch=10", "10 is no duration"),
+        ("service=5", "there is no service 5 in test. There are: web"),
+        ("batch=all", "batch=all is no number of hosts"),
+    ],
+)
+def test_what_was_mistyped_is_found_before_anything_is_changed(checked: Checked, typed: str, said: str) -> None:
+    assert said in checked.release(typed, code=1)
+    assert checked.untouched()
+
+
+def test_what_could_not_be_brought_out_at_all_is_nothing_to_go_back_from(checked: Checked) -> None:
+    checked.story.activate(TWO)
+    ledger = checked.story.web.releases / "served.log"
+    ledger.unlink()
+    ledger.mkdir()  # now nothing can be activated
+    said = checked.story.type(
+        "deploys/release.py", "--data", f"release={THREE}", "--data", "rollback=automatic", code=1
+    ).stderr
+    assert "nothing was brought out, because of web on @local" in said
+    assert checked.story.serving() == [TWO, TWO]
+
+
+def test_a_check_that_fails_after_a_run_that_changed_nothing_takes_nothing_back(checked: Checked) -> None:
+    checked.release()
+    checked.instead("! readlink", f"test ! -e {checked.wrong}.2 || exit 1; touch {checked.wrong}.2; true # ")
+    said = checked.release("rollback=automatic", "max_age=1h", code=1)
+    assert "this run has changed no service, so there is nothing to go back from (the verification" in said
+    assert checked.story.serving() == [TWO, TWO]
+
+
+def test_an_environment_without_services_says_so(checked: Checked) -> None:
+    text = checked.story.pyinfra.inventory.read_text()
+    begin, end = text.index("services=["), text.index("migrations=")
+    checked.story.pyinfra.inventory.write_text(text[:begin] + text[end:])
+    assert "test has no services; all else is done" in checked.story.type("deploys/release.py").stderr
+    assert "birthday" in checked.story.columns()
+
+
+def test_what_is_to_be_typed_next_names_the_same_hosts(checked: Checked) -> None:
+    checked.instead('at_least="3"', 'at_least="99"')
+    said = checked.release("service=web", code=1)
+    assert "--limit" not in said
+    said = checked.story.type("deploys/release.py", "--limit", "runner", code=1).stderr
+    assert f"type: pyinfra {checked.story.pyinfra.inventory} deploys/release.py --limit runner" in said
