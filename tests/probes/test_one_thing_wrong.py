@@ -1,4 +1,7 @@
-"""One thing after the other is broken, each alone: the verification names it and nothing else."""
+"""One thing after the other is broken, each alone: the verification names it and nothing else.
+
+It runs under a role of the database and with keys of the store that can only read.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,13 @@ import psycopg
 import pytest
 from certificates import Authority
 from faulty_web import serving
+from identities import ServerWithIdentities
 from pyinfra_command import CommandLine
+from readers import reader
 from servers import FAST, running
 from shelf import Shelf
 
 from ops import (
-    S3,
     Backups,
     Column,
     Database,
@@ -39,7 +43,6 @@ from ops import (
 )
 from ops.sandbox import shop as shops
 from ops.sandbox.postgres import PostgresServer
-from ops.sandbox.s3 import S3Server
 from ops.sandbox.supervisor import WebServer
 
 pytestmark = pytest.mark.slow
@@ -50,10 +53,13 @@ CLIENTS = 50
 class World:
     """An environment in which all is well, until something is broken."""
 
-    def __init__(self, stack: ExitStack, place: Path, s3: S3Server) -> None:
+    def __init__(self, stack: ExitStack, place: Path) -> None:
         self.server = PostgresServer(place / "postgres", settings={**FAST, "max_connections": "60"})
         stack.enter_context(running(self.server))
-        self.shop = shops.create(self.server, rows=500, monitors=True)
+        self.shop = shops.create(self.server, rows=500)
+        role = stack.enter_context(reader(self.server, self.shop.name, "pg_monitor", "pg_read_all_data"))
+        s3 = ServerWithIdentities(place / "s3")
+        stack.enter_context(running(s3))
         self.disk = stack.enter_context(disk(place / "disk"))
         authority = Authority(place)
         self.sites = {
@@ -65,15 +71,14 @@ class World:
         self.web = WebServer(place / "web")
         stack.enter_context(running(self.web))
         (place / "migrations").mkdir()
-        store: S3 = s3.description(prefix="one-thing-wrong")
-        self.shelf = Shelf(self.shop, store)
+        self.shelf = Shelf(self.shop, s3.description(prefix="one-thing-wrong"))
         self.backup = self.shelf.take()
         assert self.shelf.worker.ask("drill").code == 0
         self.line = CommandLine(place)
         self._parts: dict[str, Any] = {
             "name": "test",
-            "database": self.shop.description(),
-            "store": store,
+            "database": role.request().database,
+            "store": s3.seen_by("reader", "one-thing-wrong"),
             "migrations": Sql(directory=str(place / "migrations")),
             "services": (
                 Supervisor(
@@ -152,9 +157,9 @@ def disk(place: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, s3: S3Server) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with ExitStack() as stack:
-        yield World(stack, tmp_path_factory.mktemp("world"), s3)
+        yield World(stack, tmp_path_factory.mktemp("world"))
 
 
 @contextmanager
