@@ -7,6 +7,8 @@ from contextlib import closing
 import psycopg
 import pytest
 
+pytestmark = pytest.mark.slow
+
 RESTORE = "Restore beside, prove, swap in"
 UNDO = "Swap back what the last restore replaced"
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+pytestmark = pytest.mark.slow
+
 UNDO = "Undo the migrations"
 DEPLOY = """
 from pyinfra import host

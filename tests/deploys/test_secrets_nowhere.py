@@ -19,6 +19,8 @@ from ops.environment import root
 from ops.stores import open_store
 from ops.worker import tools
 
+pytestmark = pytest.mark.slow
+
 MARK = f"mark{secrets.token_hex(6)}"
 
 

@@ -22,6 +22,8 @@ from ops.sandbox.postgres import PostgresServer
 from ops.sandbox.shop import Shop
 from ops.stores import open_store
 
+pytestmark = pytest.mark.slow
+
 SECRET = "alice@example.com"
 
 

@@ -18,6 +18,8 @@ from standins.server import HTML, Fault
 from ops.engines import cloudrun_job
 from ops.sandbox.shop import Shop
 
+pytestmark = pytest.mark.slow
+
 ADD, BACK = "ALTER TABLE orders ADD COLUMN x int", "ALTER TABLE orders DROP COLUMN x"
 
 

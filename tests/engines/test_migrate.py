@@ -19,6 +19,8 @@ from questions import execute, rehearsals
 from ops.operations.migration_report import markdown, table
 from ops.sandbox.shop import Shop
 
+pytestmark = pytest.mark.slow
+
 
 def migrate(worker: Asked, application, until: str = "proof", **more):
     return worker.ask("migrate", migrations={**application.description, **more}, until=until)

@@ -13,6 +13,8 @@ from ops.worker import check, drill
 from ops.worker.catalogue import DUMP, GLOBALS, MANIFEST, VERIFICATION
 from ops.worker.request import Request
 
+pytestmark = pytest.mark.slow
+
 
 def flipped(content: bytes, place: int) -> bytes:
     """With one bit of one byte turned over."""

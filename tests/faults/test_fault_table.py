@@ -19,6 +19,8 @@ from ops.errors import (
     ToolError,
 )
 
+pytestmark = pytest.mark.slow
+
 DUMP = r"/database\.dump"
 FAULTS = [
     # the fault                          the breakage                            verb     what is answered     in which words

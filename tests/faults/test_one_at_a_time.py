@@ -22,6 +22,8 @@ from ops import S3
 from ops.errors import LockHeld, WeakStore, WorkerFailed
 from ops.sandbox import ports
 
+pytestmark = pytest.mark.slow
+
 SLOW = 4e6
 
 

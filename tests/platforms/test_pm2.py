@@ -18,6 +18,8 @@ from ops.errors import ServiceError, ServiceMissing
 from ops.platforms import State, open_platform
 from ops.platforms.shell import Ran
 
+pytestmark = pytest.mark.slow
+
 SERVER = """
 const fs = require('fs');
 const release = fs.readFileSync('release.txt', 'utf8');

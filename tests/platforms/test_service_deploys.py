@@ -18,6 +18,8 @@ from standins.cloudflare import ACCOUNT, BASE, TOKEN, CloudflareApi, now_ms
 from ops import Directory, Environment, Postgres, Queues
 from ops.secrets import Secret
 
+pytestmark = pytest.mark.slow
+
 
 def environment(line: CommandLine, *services, queues: Queues | None = None) -> Environment:
     nowhere = Postgres(host="127.0.0.1", database="none")

@@ -14,6 +14,8 @@ import pytest
 from ops.errors import ConfigurationError, OpsError
 from ops.sandbox import Sandbox
 
+pytestmark = pytest.mark.slow
+
 
 def processes_below(directory: Path) -> list[int]:
     """Processes whose command line names the directory, as those of our servers do."""

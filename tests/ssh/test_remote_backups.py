@@ -14,6 +14,8 @@ from ops import Directory, Environment
 from ops.sandbox.shop import Shop
 from ops.stores import open_store
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def runner(pyinfra: CommandLine, environment: Environment, installed: Remote) -> Remote:

@@ -20,6 +20,8 @@ from ops.sandbox.shop import Shop, grow
 from ops.stores import Store, open_store
 from ops.worker.progress import INTERVAL
 
+pytestmark = pytest.mark.slow
+
 GONE = 10
 """Seconds within which nothing must be left."""
 

@@ -12,6 +12,8 @@ from sshd import Remote, make_key
 
 from ops import Environment
 
+pytestmark = pytest.mark.slow
+
 
 def test_only_the_first_runner_acts(
     pyinfra: CommandLine, environment: Environment, installed: Remote, hosts: dict[str, Remote]

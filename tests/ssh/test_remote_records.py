@@ -14,6 +14,8 @@ from ops import S3, Directory, Environment, record
 from ops.sandbox.shop import Shop
 from ops.stores import open_store
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def store(pyinfra: CommandLine, shop: Shop, installed: Remote, tmp_path: Path) -> Directory:
