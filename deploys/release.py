@@ -30,5 +30,6 @@ if mode == "automatic":
     for name in chosen:
         rollback.service_back(name=f"Bring {name} back", service=name, _ignore_errors=True)
     rollback.proven(name="Prove it", _ignore_errors=True)
+    release.verified_back(name="Verify the way back", _ignore_errors=True)
     rollback.sheltered(name="Shelter what does not serve", when=release.does_not_hold, _ignore_errors=True)
 release.told(name="Tell how it ended", service=service, mode=mode)

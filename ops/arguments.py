@@ -131,6 +131,8 @@ def _options_are_known(options: list[str], deploys: list[Path]) -> None:
 
 
 def _somebody_can_answer(typed: dict[str, Any]) -> None:
+    if typed["json_output"] and not (typed["yes"] or typed["dry"] or _only_shows(typed)):
+        raise ConfigurationError("--json asks nobody, so nothing would be done", "Add -y, or --dry for the plan alone")
     if not (typed["yes"] or typed["dry"] or typed["json_output"] or _only_shows(typed) or sys.stdin.isatty()):
         raise ConfigurationError("there is no terminal on which to ask before anything is done", "Add -y, or --dry")
 

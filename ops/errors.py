@@ -240,6 +240,9 @@ class ChecksFailed(OpsError):
 class TriggerHeld(ChecksFailed):
     """A check of a watch failed for as long as its trigger says."""
 
+    check = ""
+    """Its name."""
+
 
 class WorkerFailed(OpsError):
     """The program on the host ended without an answer."""

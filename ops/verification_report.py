@@ -12,7 +12,8 @@ from ops.checks import Outcome, Result
 from ops.checks.result import by_severity
 from ops.errors import ConfigurationError
 
-Writer = Callable[[str, Sequence[Result]], None]
+Writer = Callable[[str, Sequence[Result]], Path]
+"""Takes the name of an environment and the results of its checks; answers with the file."""
 
 
 def writer(file: str | int | float) -> Writer:
@@ -28,11 +29,12 @@ def writer(file: str | int | float) -> Writer:
     if not os.path.isdir(path.parent):  # noqa: PTH112 (pathlib's raises where it cannot look)
         raise ConfigurationError(f"there is no directory {path.parent} for the report", "Make it first")
 
-    def write(name: str, results: Sequence[Result]) -> None:
+    def write(name: str, results: Sequence[Result]) -> Path:
         try:
             path.write_text(kinds[path.suffix](name, results), encoding="utf-8")
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be written: {error.strerror}", "Look at the directory") from None
+        return path
 
     return write
 

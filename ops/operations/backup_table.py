@@ -13,7 +13,7 @@ _COLUMNS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def render(title: str, known: dict[str, Any], width: int = 100) -> str:
+def render(title: str, known: dict[str, Any], width: int = table.WIDTH) -> str:
     """The backups as lines of text, at most ``width`` columns wide, and below them what an operator must know."""
     rows = [
         [

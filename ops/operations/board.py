@@ -21,6 +21,8 @@ _COLUMNS: dict[str, dict[str, Any]] = {
     "serving since": {"overflow": "fold", "min_width": 18},
     "health": {"no_wrap": True},
 }
+_STALE = "still runs release"
+"""Which is no reason not to be healthy."""
 PREVIOUS = 2
 """Releases that are shown beside the one that serves."""
 
@@ -57,7 +59,7 @@ def row(service: Service, place: str, shell: Shell | None) -> Row:
         problems = [] if status.instances else [f"{service.name} has no instance"]
         for instance, wrong in zip(status.instances, roll.problems(service, status, shell), strict=True):
             if wrong is None and instance.release not in (None, status.release):
-                wrong = f"still runs release {instance.release}"
+                wrong = f"{_STALE} {instance.release}"
             if wrong:
                 problems.append(f"{instance.name} {wrong}")
         if service.requires:
@@ -81,7 +83,7 @@ class Board:
         """Those that could not be asked."""
         return [f"{row.service} on {row.place}" for row in self._rows if row.status is None]
 
-    def render(self, title: str, order: list[str], width: int = 100) -> str:
+    def render(self, title: str, order: list[str], width: int = table.WIDTH) -> str:
         """Lines of text, at most ``width`` columns wide; what is wrong stands below the table, in full.
 
         Args:
@@ -102,7 +104,7 @@ def _cells(row: Row) -> tuple[str, str, str]:
     status = row.status
     if status is None:
         return "?", "?", "unknown"
-    sick = {problem.split(" ")[0] for problem in row.problems}
+    sick = {problem.split(" ")[0] for problem in row.problems if _STALE not in problem}
     well, of = sum(instance.name not in sick for instance in status.instances), len(status.instances)
     good = "healthy" if row.asked else "running"
     health = f"{well} of {of} {good}"
@@ -123,7 +125,7 @@ def _previous(rows: list[Row]) -> list[str]:
             places.setdefault((row.service, row.previous), []).append(row.place)
     several = [service for service, _ in places]
     return [
-        f"{service}{' on ' + ', '.join(where) if several.count(service) > 1 else ''} served before: {', '.join(before)}"
+        f"{service}{' on ' + ', '.join(where) if several.count(service) > 1 else ''} can go to: {', '.join(before)}"
         for (service, before), where in places.items()
     ]
 

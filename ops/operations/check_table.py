@@ -30,7 +30,7 @@ HINTS = 10
 """Different hints that are shown."""
 
 
-def render(title: str, results: Iterable[Result], width: int = 100) -> str:
+def render(title: str, results: Iterable[Result], width: int = table.WIDTH) -> str:
     """The results as a table, at most ``width`` columns wide; below it what to do next, and how many there are."""
     ordered = by_severity(results)
     bad = [one for one in ordered if one.outcome is not Outcome.PASS]

@@ -107,7 +107,9 @@ class Watching:
         show(self._here.name, results, self._writer)
         if held is not None:
             lasted = clock.age(held.seconds)
-            raise TriggerHeld(f"the trigger {held.trigger} holds since {lasted}: {held}", held.result.hint)
+            error = TriggerHeld(f"the trigger {held.trigger} holds since {lasted}: {held}", held.result.hint)
+            error.check = held.result.check
+            raise error
         output.say(f"watched for {clock.age(self._seconds)}: no trigger held")
         require_good(self._here.name, results)
 
@@ -152,7 +154,7 @@ def show(name: str, results: list[Result], writer: verification_report.Writer | 
     output.table(check_table.render(f"checks of {name}", results))
     output.attach("checks", [one.to_json() for one in results])
     if writer is not None:
-        writer(name, results)
+        output.say(f"written to {writer(name, results)}")
 
 
 def require_good(name: str, results: list[Result]) -> None:

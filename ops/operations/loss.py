@@ -23,7 +23,7 @@ SHOWN = 20
 """Tables, those that would lose the most."""
 
 
-def render(known: dict[str, Any], width: int = 100) -> str:
+def render(known: dict[str, Any], width: int = table.WIDTH) -> str:
     """What the worker's verb ``loss`` answered, at most ``width`` columns wide."""
     backup = known["backup"]
     title = f"what a restore of {backup['id']} ({clock.age(backup['age'])} old) would lose"

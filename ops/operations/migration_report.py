@@ -14,20 +14,20 @@ _WITHOUT_ROWS = (
 )
 
 
-def lint_table(answer: dict[str, Any], width: int = 100) -> str:
+def lint_table(answer: dict[str, Any], width: int = tables.WIDTH) -> str:
     """Squawk's findings."""
     rows = [[_place(one), one["rule"], _advice(one)] for one in answer.get("lint", [])]
     unknown = [f"{id}: its SQL is not known without a database, so it was not linted" for id in answer["not_linted"]]
     return _rendered("what squawk finds", ["where", "rule", "what, and what to do"], rows, width, unknown)
 
 
-def undo_table(answer: dict[str, Any], width: int = 100) -> str:
+def undo_table(answer: dict[str, Any], width: int = tables.WIDTH) -> str:
     """Migrations that would be undone, and what each meant for code from before it."""
     headings = ["migration", "way back", "old code", "because"]
     return _rendered("migrations that were applied since, newest first", headings, _undo(answer), width, [])
 
 
-def table(answer: dict[str, Any], width: int = 100) -> str:
+def table(answer: dict[str, Any], width: int = tables.WIDTH) -> str:
     """The rehearsal, as an operator reads it."""
     found = answer.get("rehearsal")
     if not found:

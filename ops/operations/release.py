@@ -9,6 +9,7 @@ from pyinfra.api.operation import operation
 
 from ops import arguments, notices, output, runner, verification
 from ops.checks import Outcome, Result
+from ops.checks.result import by_severity
 from ops.errors import ChecksFailed, ConfigurationError, OpsError, ReleaseMissing, ServiceError, TriggerHeld
 from ops.failures import Failures
 from ops.operations import backups, checks, migrations, places, rollback, services
@@ -27,6 +28,10 @@ _sick: set[str] = set()
 """Those of them that did not hold."""
 _bad_before: set[tuple[str, str]] = set()
 """What was not as it must be before the release, by name and place."""
+_bad_since: set[str] = set()
+"""The checks that were reasons to go back."""
+_still: list[str] = []
+"""Those of them that are bad after the way back as well."""
 
 
 @operation()
@@ -186,6 +191,7 @@ def _verified() -> Steps:
     except ChecksFailed as error:
         if new:
             reasons.add("the verification", error)
+            _bad_since.update(one.check for one in new)
         raise
     yield from ()
 
@@ -215,7 +221,24 @@ def _watched(lasting: str | int) -> Steps:
         watching.run()
     except TriggerHeld as error:
         reasons.add("the watch", error)
+        _bad_since.update([error.check])
         raise
+    yield from ()
+
+
+@operation()
+@on_runner
+def verified_back() -> Steps:
+    """
+    Ask the checks once more for which the release was taken back: it may not have been what was wrong. Never a change.
+    """
+    if not state.is_executing or not rollback.done() or not _bad_since:
+        return
+    here = runner.environment()
+    asked = [one for one in verification.checks(here) if one.title in _bad_since]
+    results = verification.verify(here, asked)
+    checks.show(here.name, results)
+    _still.extend(dict.fromkeys(one.full_name for one in by_severity(results) if one.outcome.bad))
     yield from ()
 
 
@@ -258,7 +281,7 @@ def told(service: str | None, mode: str) -> Steps:
 
 
 def _success(name: str) -> str:
-    return f"{', '.join(_out)} of {name} is out" if _out else f"{name} has no services; all else is done"
+    return f"{name} is released: {', '.join(_out)}" if _out else f"{name} has no services; all else is done"
 
 
 def _failed(name: str, service: str | None, mode: str) -> tuple[str, str, str]:
@@ -276,6 +299,11 @@ def _failed(name: str, service: str | None, mode: str) -> tuple[str, str, str]:
     if mode == "offer":
         return f"{name}: the release failed", f"the release failed: {failures}", f"To go back, {back}"
     if rollback.done():
+        if _still:
+            body = (
+                f"the release failed and was rolled back ({failures}); right after that {', '.join(_still)} still fails"
+            )
+            return f"{name}: rolled back, and not well", body, f"Look again: {arguments.command('deploys/verify.py')}"
         return f"{name}: rolled back", f"the release failed and was rolled back: {failures}", ""
     more = f"; {rollback.failures}" if rollback.failures else ""
     body = f"the release failed, and could not be rolled back: {failures}{more}"

@@ -20,7 +20,7 @@ _IF_IT_FAILS = (
 )
 
 
-def render(made: Plan, environment: str, width: int = 100) -> str:
+def render(made: Plan, environment: str, width: int = table.WIDTH) -> str:
     """The plan, at most ``width`` columns wide."""
     parts = [_table(
         f"rollback of {environment}",

@@ -8,7 +8,7 @@ from ops.record import Run
 from ops.report import said
 
 
-def runs(title: str, known: list[Run], width: int = 100) -> str:
+def runs(title: str, known: list[Run], width: int = table.WIDTH) -> str:
     """Runs as lines of text, at most ``width`` columns wide."""
     rows = [
         [
@@ -31,7 +31,7 @@ def runs(title: str, known: list[Run], width: int = 100) -> str:
     return _table(title, headings, rows, width) + "\n".join(remarks)
 
 
-def steps(run: Run, width: int = 100) -> str:
+def steps(run: Run, width: int = table.WIDTH) -> str:
     """One run, and below it what it knows."""
     rows = [
         [step.operation, step.host, step.words, step.outcome or "unfinished", _seconds(step.seconds)]

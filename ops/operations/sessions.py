@@ -75,7 +75,7 @@ def _end_idle(treatment: dict[str, Any]) -> None:
     answer = runner.ask("terminate", show=True, treatment=treatment)
     recorder.know(ended=answer["ended"])
     left = f"; {answer['left']} were not idle any more, or gone" if answer["left"] else ""
-    output.say(f"{answer['ended']} connections are ended{left}")
+    output.say(f"{answer['ended']} connection{'s' if answer['ended'] != 1 else ''} ended{left}")
 
 
 @operation()
@@ -102,7 +102,7 @@ def terminated(pid: int | str, confirm: str | None = None) -> Steps:
     planned = _shown.get(key)
     one = answer.get("session")
     if one is None or (planned is not None and (number, one["started"]) not in planned):
-        output.say(f"the session {number} is gone already")
+        output.say(f"there is no session {number}, or none any more")
         return
     waiting = answer["waiting"]
     if planned is None:
@@ -127,7 +127,7 @@ def _end_one(pid: int, treatment: dict[str, Any]) -> None:
     output.say(f"the session {pid} is ended")
 
 
-def _preview(title: str, found: list[dict[str, Any]], width: int = 100) -> str:
+def _preview(title: str, found: list[dict[str, Any]], width: int = table.WIDTH) -> str:
     """How many of which application, role and state; the most first."""
     counts: Counter[tuple[str, str, str]] = Counter()
     longest: dict[tuple[str, str, str], float] = {}

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
+WIDTH = 95
+"""Of every table: a terminal has 100 columns, of which pyinfra indents 4."""
+
+
 def rendered(
     title: str, columns: Mapping[str, Mapping[str, Any]], rows: Iterable[Sequence[str]], width: int, empty: str = ""
 ) -> str:
@@ -26,7 +30,7 @@ def rendered(
     from rich.table import Table
 
     table = _filled(Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False), columns, rows)
-    return _drawn(table if table.row_count or not empty else f"{title}: {empty}", width)
+    return _drawn(table, width) if table.row_count or not empty else f"{title}: {empty}\n"
 
 
 def tight(columns: Mapping[str, Mapping[str, Any]], rows: Iterable[Sequence[str]], width: int) -> str:
@@ -49,7 +53,7 @@ def _filled(table: Table, columns: Mapping[str, Mapping[str, Any]], rows: Iterab
     return table
 
 
-def _drawn(what: Table | str, width: int) -> str:
+def _drawn(what: Table, width: int) -> str:
     from rich.console import Console
 
     # What stands in brackets is a name, and no markup.

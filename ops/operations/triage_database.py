@@ -44,7 +44,7 @@ def blocked(screen: Screen, found: list[dict[str, Any]]) -> None:
         screen.say(f"and {len(found) - 7} more", 2)
     roots = [one["pid"] for one in found if not one["depth"] and one["pid"]]
     for root in roots[:2]:
-        screen.say(f"to end what {root} does: {screen.treat(f'terminate={root}', loses=True)}", 2)
+        screen.say(f"to end {root}: {screen.treat(f'terminate={root}', loses=True)}", 2)
 
 
 def statements(screen: Screen, found: dict[str, Any], slow: str) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ops.operations import triage_database
+from ops.operations import table, triage_database
 from ops.operations.screen import CUT, NUMBER, Screen, age, more
 
 BAD = 6
 """Checks that are not as they must be, of which more is said."""
 
 
-def render(taken: dict[str, Any], since: str, slow: str, width: int = 100) -> str:
+def render(taken: dict[str, Any], since: str, slow: str, width: int = table.WIDTH) -> str:
     """A picture as lines of text, at most ``width`` columns wide.
 
     Args:

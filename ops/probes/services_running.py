@@ -35,9 +35,15 @@ def _look(check: ServicesRunning, place: Place) -> Iterable[Result]:
     wrong = [one for one in found if one.outcome is not Outcome.PASS]
     if not wrong:
         return [Result(Outcome.PASS, f"{len(found)} {'healthy' if service.health else 'running'}", limit)]
-    again = f"pyinfra {place.environment} deploys/restart.py --data service={service.name}"
     said = "; ".join(one.value for one in wrong)
-    return [Result(worst(wrong), said, limit, f"Look at its log, then type: {again}")]
+    return [Result(worst(wrong), said, limit, _hint(place, status.state))]
+
+
+def _hint(place: Place, state: State) -> str:
+    typed = f"pyinfra {place.environment} deploys/{{}}.py --data service={place.service.name}"
+    if state is State.STOPPED:
+        return f"Type: {typed.format('start')}"
+    return f"Look at its log. To go back: {typed.format('rollback')}; to start it anew: {typed.format('restart')}"
 
 
 def _judged(check: ServicesRunning, instance: Instance, sick: str | None) -> Result:

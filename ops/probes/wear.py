@@ -134,5 +134,5 @@ def dead_rows(server: Server) -> Result | None:
         f"{percent(dead / rows)} of {rows:,} in {name}, vacuumed {f'{age(ago)} ago' if ago is not None else 'never'}"
         for name, dead, rows, ago in over
     ]
-    hint = f"In psql: VACUUM (ANALYZE) {over[0][0]}; a transaction that is open for long keeps them"
+    hint = f"deploys/treat.py --data vacuum={over[0][0]} removes them; a transaction that is open for long keeps them"
     return judged(False, listed(words, 3), f"≤ {percent(limit)}", hint, Outcome.WARN)

@@ -66,7 +66,7 @@ def test_all_of_it_is_one_command_and_one_record_and_the_second_time_no_change(c
     assert "birthday" in checked.story.columns()
     assert checked.backups() == 1
     assert "watched for 2s: no trigger held" in said
-    assert "web of test is out" in said
+    assert "test is released: web" in said
     store = open_store(checked.story.worker.store)
     keys = [one.key for one in store.list("test/runs/") if one.key.endswith("-release.json")]
     (run,) = [json.loads(store.read(key)[0]) for key in keys]
@@ -127,7 +127,7 @@ def test_a_trigger_that_holds_takes_it_back_by_itself(checked: Checked) -> None:
     breaking.join()
     assert checked.story.serving() == [ONE, ONE]
     assert "was rolled back" in said
-    assert "errors" in said
+    assert "right after that errors (@local) still fails" in said
 
 
 def test_what_does_not_hold_is_taken_back_by_itself_and_not_gone_back_to_later(checked: Checked) -> None:

@@ -105,7 +105,7 @@ def test_the_table_says_what_serves_since_when_and_fits_in_100_columns(typed):
     shown = typed("-y", "deploys/services.py")
     assert shown.returncode == 0, shown.stderr
     row = next(line for line in shown.stderr.splitlines() if "@local" in line and RELEASES[2] in line)
-    assert f"web served before: {RELEASES[1]}, {RELEASES[0]}" in shown.stderr
+    assert f"web can go to: {RELEASES[1]}, {RELEASES[0]}" in shown.stderr
     assert "all 2 healthy" in row
     assert max(map(len, shown.stderr.splitlines())) <= 104
     assert changes(typed("-y", "--json", "deploys/services.py")) == 0

@@ -172,7 +172,7 @@ def test_all_of_it_is_on_one_screen_for_a_role_that_can_only_read(
     assert re.match(r"  └─ \d+ shop_owner \(api\) waits \d+s for a row of customers: UPDATE", said(lines, "└─"))
     assert re.match(r"     └─ \d+ shop_owner \(migration\) waits", said(lines, "   └─"))
     kill = f"pyinfra test deploys/treat.py --data terminate={console.info.backend_pid} --data confirm=test"
-    assert said(lines, "to end what").endswith(kill)
+    assert said(lines, "to end ").endswith(kill)
     assert "errors in the logs since 1h: 3" in lines
     assert said(lines, "connect() failed").split()[:3] == ["2", "edge", "@local"]
     assert said(lines, "Error: no user <email> in order #").split()[:3] == ["1", "web", "workers"]

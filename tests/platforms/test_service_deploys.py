@@ -94,7 +94,7 @@ def test_a_service_on_a_host_is_shown_rolled_stopped_and_started(staged, line: C
     line.describe(environment(line, stage.service), runner=["@local"], app=[stage.host])
     shown = succeeded(line.run("deploys/services.py"))
     assert re.search(r"web +\S+ +three +2026-03-01 00:00Z.* all 2 healthy", shown), shown
-    assert "web served before: two, one" in shown
+    assert "web can go to: two, one" in shown
     assert changes(line.run("--json", "deploys/restart.py")) == 1
     activate = ("--json", "ops.operations.services.activate", "service=web", "release=two")
     assert changes(line.run(*activate)) == 1

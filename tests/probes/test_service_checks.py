@@ -98,7 +98,7 @@ def test_an_instance_that_is_stopped_fails_and_is_named(web: Web) -> None:
     web.ctl("stop", "web_2")
     (found,) = web.ask(ServicesRunning())
     assert (found.outcome, found.value) == (Outcome.FAIL, "web_2 is stopped")
-    assert found.hint.endswith("pyinfra test deploys/restart.py --data service=web")
+    assert found.hint == "Type: pyinfra test deploys/start.py --data service=web"
 
 
 def test_as_typed_a_service_that_is_down_is_named_and_nothing_else(web: Web, tmp_path: Path) -> None:

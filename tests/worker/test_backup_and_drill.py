@@ -228,6 +228,6 @@ def test_a_name_that_libpq_would_change_is_refused(worker):
 def test_limits_that_the_role_has_set_do_not_end_a_dump(worker, postgres):
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         for setting in ("statement_timeout", "transaction_timeout", "idle_session_timeout", "lock_timeout"):
-            connection.execute(f"ALTER DATABASE {worker.shop.name} SET {setting} = '50ms'")
+            connection.execute(f"ALTER DATABASE {worker.shop.name} SET {setting} = '250ms'")
     taken = worker.ask("dump")
     assert taken.code == 0, taken.answer
