@@ -12,6 +12,8 @@ from there_and_back import ADD, DROP, migrate, revert
 
 from ops.sandbox.shop import Shop
 
+pytestmark = pytest.mark.slow
+
 
 def test_what_was_applied_is_undone_as_far_as_asked_and_once(worker: Asked, application: Application) -> None:
     first = application.write("add", ADD, down=(DROP,))

@@ -14,6 +14,8 @@ from there_and_back import ADD, DROP, migrate, revert
 
 from ops.worker.gate import Gate
 
+pytestmark = pytest.mark.slow
+
 SLOW = "SELECT pg_sleep(CASE current_database() ~ 'rehearsal' WHEN {} THEN 3 ELSE 0 END)"
 
 

@@ -11,6 +11,8 @@ from sshd import Remote
 from ops import Environment
 from ops.runner import directory
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def bare(pyinfra: CommandLine, hosts: dict[str, Remote], somewhere: Environment) -> Remote:

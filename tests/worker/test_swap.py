@@ -22,6 +22,8 @@ from ops import S3
 from ops.sandbox.shop import Shop
 from ops.worker import loss
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def worker(shop: Shop, store_s3: S3) -> Asked:
