@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
@@ -11,7 +12,7 @@ from ops.checks import Outcome, Result, ServicesRunning
 from ops.checks.base import seconds
 from ops.checks.result import worst
 from ops.errors import ServiceMissing
-from ops.platforms import Instance, State
+from ops.platforms import Instance, State, Status
 from ops.probes.around import Around
 from ops.probes.places import Place, everywhere, named
 
@@ -25,7 +26,7 @@ def _look(check: ServicesRunning, place: Place) -> Iterable[Result]:
     service = place.service
     limit = "all healthy" if service.health else "all running"
     try:
-        status = place.platform.status()
+        status = _settled(place, check.timeout / 2)
     except ServiceMissing as missing:
         return [Result(Outcome.FAIL, missing.problem, limit, missing.hint)]
     if not status.instances:
@@ -37,6 +38,17 @@ def _look(check: ServicesRunning, place: Place) -> Iterable[Result]:
         return [Result(Outcome.PASS, f"{len(found)} {'healthy' if service.health else 'running'}", limit)]
     said = "; ".join(one.value for one in wrong)
     return [Result(worst(wrong), said, limit, _hint(place, status.state))]
+
+
+def _settled(place: Place, patience: float) -> Status:
+    """How it is once nothing starts any more, or the patience is over: a crash loop often looks like a start."""
+    end = time.monotonic() + patience
+    while True:
+        status = place.platform.status()
+        starting = any(one.state is State.STARTING for one in status.instances)
+        if not starting or time.monotonic() + place.platform.pause > end:
+            return status
+        time.sleep(place.platform.pause)
 
 
 def _hint(place: Place, state: State) -> str:
