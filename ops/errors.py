@@ -58,6 +58,14 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
 
 
+def place(error: BaseException) -> str:
+    """The file and line where an error arose, for one whose text is left out because nobody knows what is in it."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "nowhere"
+
+
 class OpsError(*_base()):  # type: ignore[misc]
     """A failure said in one line.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ops.errors import OpsError
+from ops.errors import OpsError, place
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,9 @@ def look(at: Callable[[], Any]) -> Seen:
     except OpsError as error:
         return Seen(unknown=error.problem, hint=error.hint)
     except Exception as error:  # a fault of ours: nobody knows what is in its text
-        trace = error.__traceback__
-        while trace and trace.tb_next:
-            trace = trace.tb_next
-        place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "nowhere"
-        return Seen(unknown=f"unexpected {type(error).__name__} at {place}", hint="This is a bug; please report it")
+        return Seen(
+            unknown=f"unexpected {type(error).__name__} at {place(error)}", hint="This is a bug; please report it"
+        )
 
 
 def looked(parts: Iterable[Part]) -> dict[str, Seen]:

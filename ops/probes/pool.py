@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from ops.checks.result import Result, unknown
-from ops.errors import OpsError
+from ops.errors import OpsError, place
 
 GRACE = 1.0
 """Seconds that a check has beyond its own time to say itself what took so long."""
@@ -55,7 +55,7 @@ class _Asked:
         except OpsError as error:
             self._results = [unknown(error.problem, error.hint)]
         except (Exception, SystemExit) as error:  # ours, or of who wrote the check: nobody knows what is in its text
-            self._results = [unknown(f"unexpected {type(error).__name__} at {_place(error)}", "Mend the check")]
+            self._results = [unknown(f"unexpected {type(error).__name__} at {place(error)}", "Mend the check")]
         finally:
             self._seconds = time.monotonic() - self._began
             self._over.set()
@@ -108,10 +108,3 @@ def uninterrupted() -> Iterator[None]:
     finally:
         _uninterrupted.discard(over)
         over.set()
-
-
-def _place(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "nowhere"

@@ -8,9 +8,8 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Any
 
-from ops.errors import OpsError, WorkerFailed
+from ops.errors import OpsError, WorkerFailed, place
 
 VERBS = {
     "list": "which backups there are, and what retention would do with them",
@@ -74,11 +73,7 @@ def _ignore(number: int, frame: FrameType | None) -> None:
 
 def _unexpected(error: Exception) -> OpsError:
     """A fault of ours: named by kind and place. Its text is left out, because nobody knows what is in it."""
-    trace: Any = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "nowhere"
-    return WorkerFailed(f"unexpected {type(error).__name__} at {place}", "This is a bug; please report it")
+    return WorkerFailed(f"unexpected {type(error).__name__} at {place(error)}", "This is a bug; please report it")
 
 
 if __name__ == "__main__":
