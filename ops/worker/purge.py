@@ -183,11 +183,15 @@ class Rule:
                 time.sleep(min(time.monotonic() - began, LONGEST_PAUSE))
         except psycopg.Error as error:
             broken = failure(error)
+            say(f"{deleted:,} of {most:,} rows are deleted")
             raise DatabaseError(
                 f"{deleted:,} rows of {self.name} are deleted for good, then: {broken.problem}", broken.hint
             ) from None
-        finally:
-            say(f"{deleted:,} of {most:,} rows are deleted")
+        except KeyboardInterrupt:
+            # The server may have deleted a batch without our having heard of it.
+            say(f"{deleted:,} of {most:,} rows are deleted, and maybe one more batch of {batch:,}")
+            raise
+        say(f"{deleted:,} of {most:,} rows are deleted")
         return deleted
 
     def _ask(self, statement: str, values: dict[str, Any] | None = None) -> Any:
