@@ -16,7 +16,8 @@ import psycopg
 from psycopg import sql
 
 from bench.meter import Run, measure
-from ops.environment import S3, Postgres
+from ops.database import Postgres
+from ops.environment import S3
 from ops.sandbox import shop
 from ops.sandbox.postgres import PostgresServer
 from ops.sandbox.s3 import S3Server

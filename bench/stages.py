@@ -6,7 +6,8 @@ import json
 import sys
 import time
 
-from ops.environment import S3, Postgres
+from ops.database import Postgres
+from ops.environment import S3
 from ops.stores import open_store
 from ops.worker import tools
 from ops.worker.hashed import Hashed

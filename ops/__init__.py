@@ -28,7 +28,8 @@ from ops.checks import (
     Upstream,
     Watch,
 )
-from ops.environment import R2, S3, Directory, Drill, Environment, Postgres, Retention
+from ops.database import Neon, Postgres
+from ops.environment import R2, S3, Directory, Drill, Environment, Retention
 from ops.migrations import Alembic, CloudRunJob, Command, Dbmate, Prisma, Sql
 from ops.secrets import secret
 from ops.services import CloudRun, Docker, Fly, Nginx, Pm2, Queues, Railway, Supervisor, Systemd, Workers
@@ -61,6 +62,7 @@ __all__ = [
     "Log",
     "Metric",
     "MigrationsCurrent",
+    "Neon",
     "Nginx",
     "ObjectStore",
     "Outcome",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -11,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from ops.checks import AnyCheck, Watch
+from ops.database import AnyDatabase, Postgres, is_this_machine
 from ops.described import Described, Name
 from ops.errors import ConfigurationError
 from ops.migrations import AnyMigrations
@@ -22,118 +21,6 @@ Prefix = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._/-]*$|^$", description="letters, digits, and . _ - / between them"),
 ]
-
-
-class Postgres(Described):
-    """A PostgreSQL database, as a URL or in parts.
-
-    Args:
-        url: ``postgresql://user:password@host:port/database?sslmode=…``, usually a secret.
-        host: name, address, or the directory of a socket.
-        port: TCP port.
-        database: the database's name; beside a URL, it spares resolving the secret just to know the name.
-        user: the role to connect as.
-        password: its password.
-        sslmode: libpq's word; default ``verify-full``, and ``prefer`` for this machine itself.
-        sslrootcert: file with the certificates to trust; default the system's.
-        bin_dir: where pg_dump and pg_restore of the server's version lie.
-        deadline: seconds without any progress after which a dump or restore is cut.
-    """
-
-    url: Secret | None = None
-    host: str | None = None
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    database: str | None = None
-    user: str | None = None
-    password: Secret | None = None
-    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = None
-    sslrootcert: str | None = None
-    bin_dir: str | None = None
-    deadline: Annotated[float, Field(gt=0)] = 300
-
-    @model_validator(mode="after")
-    def _url_or_parts(self) -> Self:
-        parts = [name for name in ("host", "port", "user", "password") if getattr(self, name) is not None]
-        if self.url is not None and parts:
-            raise ValueError(f"write either url or parts, not both (url and {', '.join(parts)})")
-        if self.url is None and not (self.host and self.database):
-            raise ValueError("write url=secret(…), or host=…, database=…, user=…, password=secret(…)")
-        if self.host:
-            _refuse_pooler(self.host)
-        return self
-
-    def parameters(self) -> dict[str, str]:
-        """libpq's connection parameters, password included.
-
-        Raises:
-            SecretMissing: the URL or the password cannot be found.
-            ConfigurationError: the URL is malformed, names no database, or goes through Neon's pooler.
-        """
-        found = {
-            "host": self.host,
-            "port": self.port and str(self.port),
-            "dbname": self.database,
-            "user": self.user,
-            "password": self.password and self.password.reveal(),
-            "sslmode": self.sslmode,
-            "sslrootcert": self.sslrootcert,
-        }
-        given = {key: value for key, value in found.items() if value}
-        if self.url is not None:
-            given = {**_parse(self.url), **given}
-        for trick in ("hostaddr", "service", "passfile"):
-            if trick in given:
-                raise ConfigurationError(f"{self.url!r} has the parameter {trick}", "Name the host in the URL itself")
-        if "," in given.get("host", ""):
-            raise ConfigurationError(f"{self.url!r} names several hosts", "Name the one to back up from")
-        if not given.get("dbname") or not given.get("host"):
-            raise ConfigurationError(f"{self.url!r} names no {'host' if given.get('dbname') else 'database'}")
-        _refuse_pooler(given["host"])
-        if not _is_this_machine(given["host"]):
-            given.setdefault("sslmode", "verify-full")
-        if given.get("sslmode", "").startswith("verify-"):
-            given.setdefault("sslrootcert", ssl.get_default_verify_paths().cafile or "system")
-        return given
-
-    def shares_server(self, other: Postgres) -> bool:
-        """Whether two databases are on the same host and port, as far as their addresses tell."""
-        ours, theirs = self.parameters(), other.parameters()
-        return (ours["host"], ours.get("port", "5432")) == (theirs["host"], theirs.get("port", "5432"))
-
-    def name(self) -> str:
-        """The database's name, which is part of where its backups lie."""
-        return self.database or self.parameters()["dbname"]
-
-
-def _parse(url: Secret) -> dict[str, str]:
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import conninfo_to_dict
-
-    try:
-        return {key: str(value) for key, value in conninfo_to_dict(url.reveal()).items() if value is not None}
-    except ProgrammingError:
-        # libpq's message quotes the URL, password included.
-        raise ConfigurationError(
-            f"{url!r} is not a connection URL", "It reads postgresql://user:password@host:port/database"
-        ) from None
-
-
-def _refuse_pooler(host: str) -> None:
-    """A transaction pooler loses the exported snapshot and session settings that a dump rests on."""
-    if host.split(".")[0].endswith("-pooler"):
-        raise ConfigurationError(
-            f"the host {host} is Neon's connection pooler, through which pg_dump and migrations fail",
-            f"Use the direct host: {host.replace('-pooler', '', 1)}",
-        )
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost" or host.startswith(("/", "@")):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class S3(Described):
@@ -168,7 +55,7 @@ class S3(Described):
     def _encrypted_on_its_way(self) -> Self:
         if self.endpoint and self.endpoint.startswith("http://"):
             host = urlsplit(self.endpoint).hostname or ""
-            if not _is_this_machine(host):
+            if not is_this_machine(host):
                 raise ValueError(f"the endpoint is http://, and {host} is not this machine: write https://")
         return self
 
@@ -277,7 +164,7 @@ class Environment(Described):
 
     name: Name
     protected: bool = False
-    database: Postgres
+    database: AnyDatabase
     store: AnyStore
     retention: Retention = Retention()
     drill: Drill = Drill()

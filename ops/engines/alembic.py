@@ -14,9 +14,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from ops.database import Postgres
 from ops.engines import alembic_program, tool
 from ops.engines.base import Applied, Engine, Migration, Statement, Status, Target, not_applied
-from ops.environment import Postgres
 from ops.errors import EngineMissing, MigrationFailed, ToolError
 from ops.migrations import Alembic
 

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.errors import MigrationFailed, MigrationRefused
 
 

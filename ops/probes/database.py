@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ops.checks import Database, Outcome, Result
 from ops.checks.result import unknown
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.errors import DatabaseError, DatabaseUnreachable, OpsError, printable
 from ops.probes import replication, sessions, wear
 from ops.probes.reading import reading

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.errors import DatabaseError
 from ops.worker.connection import APPLICATION, KEEPALIVE, failure
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.errors import DatabaseError
 from ops.sandbox.postgres import PostgresServer
 from ops.secrets import Secret

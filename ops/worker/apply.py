@@ -7,8 +7,8 @@ from contextlib import closing, suppress
 
 import psycopg
 
+from ops.database import Postgres
 from ops.engines import Applied, Engine, Migration, Status, Target
-from ops.environment import Postgres
 from ops.errors import MigrationError, MigrationFailed, MigrationRefused, OpsError
 from ops.migrations import Migrations
 from ops.worker.blockers import Blockers

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from ops import clock
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.errors import BackupDamaged, BackupMissing, ConfigurationError, DatabaseError
 from ops.lock import Lock
 from ops.stores import open_store

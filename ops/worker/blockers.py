@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.worker.watch import Watch
 
 _BLOCKERS = """

@@ -6,7 +6,7 @@ import time
 
 import psycopg
 
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.worker.connection import failure, sever
 from ops.worker.fingerprint import fingerprint
 from ops.worker.pulse import Pulse

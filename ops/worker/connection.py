@@ -14,7 +14,7 @@ import psycopg
 import psycopg.adapt
 from psycopg.abc import Buffer
 
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.errors import ConfigurationError, DatabaseError, DatabaseUnreachable, OpsError
 from ops.worker.hints import hint
 

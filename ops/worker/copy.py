@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.errors import DatabaseError
 from ops.worker.catalogue import DUMP, Catalogue
 from ops.worker.check import intact

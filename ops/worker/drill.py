@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Any
 
 from ops import clock
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.errors import BackupDamaged, DatabaseError, ToolError
 from ops.lock import Lock
 from ops.stores import open_store

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import psycopg
 
 from ops import __version__, clock
+from ops.database import Postgres
 from ops.engines import open_engine
-from ops.environment import Postgres
 from ops.errors import BackupDamaged, ObjectMissing, OpsError
 from ops.lock import Lock
 from ops.migrations import Migrations

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.migrations import LockMode
 from ops.worker.watch import Watch
 

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from ops import clock
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.errors import DatabaseError
 from ops.stores import open_store
 from ops.worker.attributes import marks

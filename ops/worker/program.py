@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.errors import ToolError
 from ops.worker.connection import credentials
 from ops.worker.hints import hint

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import psycopg
 
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.worker.connection import connect, failure
 from ops.worker.fingerprint import differences, fingerprint, sequence_differences, sequences
 from ops.worker.manifest import Manifest

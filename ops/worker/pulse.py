@@ -11,7 +11,7 @@ from typing import Self
 
 import psycopg
 
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.errors import OpsError, Stalled
 from ops.worker.connection import APPLICATION, connect, sever
 

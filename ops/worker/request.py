@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ops.checks import AnyCheck
+from ops.database import Postgres
 from ops.described import Described
-from ops.environment import AnyStore, Postgres, Retention
+from ops.environment import AnyStore, Retention
 from ops.migrations import AnyMigrations
 from ops.treatments import AnyTreatment
 

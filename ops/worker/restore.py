@@ -12,7 +12,7 @@ from typing import IO, Any
 import psycopg
 from psycopg import sql
 
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.errors import DatabaseError, OpsError, ToolError
 from ops.stores import Store, open_store
 from ops.worker import tools

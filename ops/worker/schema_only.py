@@ -8,7 +8,7 @@ from contextlib import closing
 import psycopg
 from psycopg import sql
 
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.worker import tools
 from ops.worker.connection import connect, failure
 from ops.worker.drill import OPTIONS

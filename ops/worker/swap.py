@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 
 from ops import clock
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.errors import DatabaseError, LockHeld, OpsError
 from ops.lock import Lock
 from ops.stores import open_store

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.errors import DatabaseError
 from ops.literals import masked
 from ops.treatments import EndIdle, EndSession, Identity

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.errors import ConfigurationError, DatabaseError
 from ops.treatments import VacuumTable
 from ops.worker.connection import connect, failure, legible

@@ -10,7 +10,7 @@ from typing import Self
 
 import psycopg
 
-from ops.environment import Postgres
+from ops.database import Postgres
 from ops.worker.connection import connect, failure
 
 
