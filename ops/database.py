@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from functools import cache
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from ops.clock import duration
 from ops.described import Described
@@ -162,7 +162,14 @@ class Neon(Postgres):
         return Postgres(url=_uri(self, branch), database=self.database, sslmode=mode, deadline=self.deadline, **limits)
 
 
-AnyDatabase = Neon | Postgres
+def _kind(given: Any) -> str:
+    return "neon" if isinstance(given, Neon) or (isinstance(given, dict) and "project" in given) else "postgres"
+
+
+AnyDatabase = Annotated[
+    Annotated[Neon, Tag("neon")] | Annotated[Postgres, Tag("postgres")],
+    Discriminator(_kind),
+]
 
 
 @cache

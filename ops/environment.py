@@ -137,7 +137,7 @@ class Drill(Described):
         jobs: parallel jobs of pg_restore.
     """
 
-    server: Postgres | None = None
+    server: AnyDatabase | None = None
     on_protected: bool = False
     jobs: Annotated[int, Field(ge=1, le=64)] = 2
 

@@ -17,11 +17,12 @@ from pyinfra.connectors.local import LocalConnector
 
 from ops import output
 from ops.clouds import google
+from ops.database import Neon, Postgres
 from ops.environment import Directory, Environment, root
 from ops.errors import ConfigurationError, HostUnreachable, OpsError, WorkerFailed
 from ops.migrations import Migrations
 from ops.owner import owner
-from ops.secrets import revealed
+from ops.secrets import Secret, revealed
 from ops.stores import Documents, open_store
 from ops.stores.remote import RemoteDocuments
 from ops.worker import ANSWER, MARK
@@ -100,21 +101,32 @@ def request(here: Environment, verb: str, **arguments: Any) -> str:
     if verb in ("list", "prune", "verify"):
         asked["retention"] = here.retention.model_dump()
     if verb in ("dump", "loss", "beside", "swap", "triage", "terminate", "vacuum", "purge") or looking:
-        here.database.parameters()  # refuses a malformed or pooled URL before anything is sent anywhere
-        asked["database"] = revealed(here.database)
+        asked["database"] = _connectable(here.database)
     if verb == "verify":
-        asked["database"] = revealed(here.database, missing)
+        asked["database"] = _connectable(here.database, missing)
     if verb == "dump" or looking:
         asked["migrations"] = here.migrations and revealed(here.migrations.model_copy(update={"job": None}))
     if verb in ("migrate", "revert") and not looking:
-        here.database.parameters()
-        asked.update(database=revealed(here.database), migrations=revealed(_with_token(here.migrations)))
+        asked.update(database=_connectable(here.database), migrations=revealed(_with_token(here.migrations)))
+        if isinstance(here.database, Neon):  # its branches are what is rehearsed on, and gone back to
+            asked["neon"] = revealed(here.database)
     if verb == "beside":
         asked["jobs"] = here.drill.jobs
     if verb in ("drill", "migrate", "revert") and not looking:
-        here.drill_server().parameters()
-        asked.update(server=revealed(here.drill_server()), jobs=here.drill.jobs)
+        asked.update(server=_connectable(here.drill_server()), jobs=here.drill.jobs)
     return json.dumps(asked)
+
+
+def _connectable(database: Postgres, missing: str | None = None) -> Any:
+    """What a connection needs, and no more; a malformed or pooled URL is refused before anything is sent anywhere."""
+    try:
+        plain = database.plain()
+        plain.parameters()
+    except OpsError:
+        if missing is None:
+            raise
+        plain = Postgres(url=Secret("of the database", lambda: missing), database=database.database)
+    return revealed(plain, missing)
 
 
 def _database_name(here: Environment, missing: str | None) -> str:

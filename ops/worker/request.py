@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ops.checks import AnyCheck
-from ops.database import Postgres
+from ops.database import Neon, Postgres
 from ops.described import Described
 from ops.environment import AnyStore, Retention
 from ops.migrations import AnyMigrations
@@ -54,6 +54,7 @@ class Request(Described):
         store: where backups lie.
         retention: which backups stay (list, prune).
         database: the database to dump (dump), to look at (loss, triage), to replace (beside, swap), to be treated.
+        neon: the same where it is on Neon, with the key to branch it (migrate, revert).
         server: the server to restore into (restore, drill).
         target: the name of the database to make (restore).
         backup: a backup's id; none: the newest (check, restore, drill), or the newest proven one (loss, beside).
@@ -80,6 +81,7 @@ class Request(Described):
     store: AnyStore
     retention: Retention | None = None
     database: Postgres | None = None
+    neon: Neon | None = None
     server: Postgres | None = None
     target: str | None = None
     backup: str | None = None
