@@ -17,11 +17,11 @@ from psycopg import sql
 
 from bench.meter import Run, measure
 from ops.database import Postgres
-from ops.environment import S3
 from ops.sandbox import shop
 from ops.sandbox.postgres import PostgresServer
 from ops.sandbox.s3 import S3Server
 from ops.secrets import revealed
+from ops.storage import S3
 from ops.stores import open_store
 
 JOBS = 2

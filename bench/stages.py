@@ -7,7 +7,7 @@ import sys
 import time
 
 from ops.database import Postgres
-from ops.environment import S3
+from ops.storage import S3
 from ops.stores import open_store
 from ops.worker import tools
 from ops.worker.hashed import Hashed

@@ -29,10 +29,12 @@ from ops.checks import (
     Watch,
 )
 from ops.database import Neon, Postgres
-from ops.environment import R2, S3, Directory, Drill, Environment, Retention
+from ops.environment import Drill, Environment, Retention
 from ops.migrations import Alembic, CloudRunJob, Command, Dbmate, Prisma, Sql
+from ops.refresh import BackupOf, BranchOf, Refresh
 from ops.secrets import secret
 from ops.services import CloudRun, Docker, Fly, Nginx, Pm2, Queues, Railway, Supervisor, Systemd, Workers
+from ops.storage import R2, S3, Directory
 from ops.treatments import Purge
 
 __version__ = "0.1.0"
@@ -42,7 +44,9 @@ __all__ = [
     "S3",
     "Alembic",
     "Backlog",
+    "BackupOf",
     "Backups",
+    "BranchOf",
     "CloudRun",
     "CloudRunJob",
     "Column",
@@ -73,6 +77,7 @@ __all__ = [
     "Purge",
     "Queues",
     "Railway",
+    "Refresh",
     "Result",
     "Retention",
     "Rows",

@@ -3,110 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from ops.checks import AnyCheck, Watch
-from ops.database import AnyDatabase, Postgres, is_this_machine
+from ops.database import AnyDatabase, Neon, Postgres
 from ops.described import Described, Name
 from ops.errors import ConfigurationError
 from ops.migrations import AnyMigrations
+from ops.refresh import BranchOf, Refresh
 from ops.secrets import Secret
 from ops.services import AnyService, Queues
+from ops.storage import AnyStore
 from ops.treatments import Purge
-
-Prefix = Annotated[
-    str,
-    Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._/-]*$|^$", description="letters, digits, and . _ - / between them"),
-]
-
-
-class S3(Described):
-    """A bucket behind the S3 interface.
-
-    Args:
-        bucket: its name.
-        prefix: where in the bucket backups lie.
-        endpoint: URL of the service; none for AWS itself.
-        region: AWS region.
-        access_key: access key id.
-        secret_key: secret access key.
-    """
-
-    kind: Literal["s3"] = "s3"
-    bucket: Annotated[
-        str,
-        Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="3 to 63 lower-case letters, digits, - and ."),
-    ]
-    prefix: Prefix = ""
-    endpoint: (
-        Annotated[
-            str, Field(pattern=r"^https?://[^/@]+$", description="https://host or http://host:port, without a path")
-        ]
-        | None
-    ) = None
-    region: str = "us-east-1"
-    access_key: Secret
-    secret_key: Secret
-
-    @model_validator(mode="after")
-    def _encrypted_on_its_way(self) -> Self:
-        if self.endpoint and self.endpoint.startswith("http://"):
-            host = urlsplit(self.endpoint).hostname or ""
-            if not is_this_machine(host):
-                raise ValueError(f"the endpoint is http://, and {host} is not this machine: write https://")
-        return self
-
-
-class R2(Described):
-    """A bucket on Cloudflare R2.
-
-    Args:
-        account: Cloudflare's account id, 32 hexadecimal digits.
-        bucket: its name.
-        prefix: where in the bucket backups lie.
-        jurisdiction: ``eu`` or ``fedramp`` when the bucket is bound to one.
-        access_key: access key id of an R2 token.
-        secret_key: secret access key of it.
-    """
-
-    kind: Literal["r2"] = "r2"
-    account: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits")]
-    bucket: Annotated[
-        str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", description="3 to 63 lower-case letters, digits and -")
-    ]
-    prefix: Prefix = ""
-    jurisdiction: Literal["eu", "fedramp"] | None = None
-    access_key: Secret
-    secret_key: Secret
-
-    def as_s3(self) -> S3:
-        """The same bucket, spelled out for the S3 client."""
-        middle = f".{self.jurisdiction}" if self.jurisdiction else ""
-        return S3(
-            bucket=self.bucket,
-            prefix=self.prefix,
-            endpoint=f"https://{self.account}{middle}.r2.cloudflarestorage.com",
-            region="auto",
-            access_key=self.access_key,
-            secret_key=self.secret_key,
-        )
-
-
-class Directory(Described):
-    """A directory on the runner: a mounted disk or a network file system with atomic rename.
-
-    Args:
-        path: absolute path; it is made when it does not exist, its parent must exist.
-    """
-
-    kind: Literal["directory"] = "directory"
-    path: Annotated[str, Field(pattern=r"^/", description="an absolute path")]
-
-
-AnyStore = Annotated[S3 | R2 | Directory, Field(discriminator="kind")]
 
 
 class Retention(Described):
@@ -159,6 +69,7 @@ class Environment(Described):
         checks: what must be true; None: what must be of every environment: services, database, migrations,
             backups, store.
         watch: what a watch waits for, and what is done then.
+        refresh: how it gets another environment's data, masked; a protected one never does.
         notify: who is told how a rollback ended: URLs as apprise knows them, which a Slack webhook's is as well.
     """
 
@@ -174,6 +85,7 @@ class Environment(Described):
     purges: tuple[Purge, ...] = ()
     checks: tuple[AnyCheck, ...] | None = None
     watch: Watch = Watch()
+    refresh: Refresh | None = None
     notify: tuple[Secret, ...] = ()
 
     @field_validator("services")
@@ -200,6 +112,20 @@ class Environment(Described):
         twice = next((title for title in titles if titles.count(title) > 1), None)
         if twice:
             raise ValueError(f"two checks are called {twice}: give one a name=…")
+        return self
+
+    @model_validator(mode="after")
+    def _never_over_what_is_protected(self) -> Self:
+        if self.refresh is None:
+            return self
+        if self.protected:
+            raise ValueError("a protected environment is never refreshed from another: take refresh= out")
+        source = self.refresh.source
+        if source.environment == self.name:
+            raise ValueError(f"refresh takes from {self.name} itself: name the environment that the data comes from")
+        mine, theirs = self.database, source.neon if isinstance(source, BranchOf) else None
+        if isinstance(mine, Neon) and theirs and (mine.project, mine.branch) == (theirs.project, theirs.branch):
+            raise ValueError("refresh takes from the very branch that it would replace")
         return self
 
     def group(

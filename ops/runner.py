@@ -18,11 +18,12 @@ from pyinfra.connectors.local import LocalConnector
 from ops import output
 from ops.clouds import google
 from ops.database import Neon, Postgres
-from ops.environment import Directory, Environment, root
+from ops.environment import Environment, root
 from ops.errors import ConfigurationError, HostUnreachable, OpsError, WorkerFailed
 from ops.migrations import Migrations
 from ops.owner import owner
 from ops.secrets import Secret, revealed
+from ops.storage import Directory
 from ops.stores import Documents, open_store
 from ops.stores.remote import RemoteDocuments
 from ops.worker import ANSWER, MARK

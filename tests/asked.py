@@ -11,10 +11,11 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass
 from typing import Any
 
-from ops.environment import S3, Directory, Retention, root
+from ops.environment import Retention, root
 from ops.errors import OpsError
 from ops.sandbox.shop import Shop
 from ops.secrets import revealed
+from ops.storage import S3, Directory
 from ops.worker.request import Request
 
 

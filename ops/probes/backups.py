@@ -11,10 +11,11 @@ from ops import clock
 from ops.checks import Backups, Outcome, Result
 from ops.checks.base import seconds
 from ops.checks.limits import at_least
-from ops.environment import Directory, Retention
+from ops.environment import Retention
 from ops.errors import StoreError
 from ops.lock import holder
 from ops.probes.object_store import opened
+from ops.storage import Directory
 from ops.worker.catalogue import DRILL_LOCK, Backup, Catalogue, State
 from ops.worker.request import Request
 from ops.worker.retention import plan

@@ -9,12 +9,12 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.environment import S3
 from ops.errors import ToolError
 from ops.sandbox import privileges
 from ops.sandbox.ports import free
 from ops.sandbox.server import Server
 from ops.secrets import Secret
+from ops.storage import S3
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

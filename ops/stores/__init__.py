@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.environment import R2, S3, Directory
+from ops.storage import R2, S3, Directory
 from ops.stores.base import Documents, Entry, Source, Store
 
 __all__ = ["Documents", "Entry", "Source", "Store", "open_store"]

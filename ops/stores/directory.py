@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from ops.environment import Directory
 from ops.errors import (
     ObjectMissing,
     PreconditionFailed,
@@ -23,6 +22,7 @@ from ops.errors import (
     StoreMissing,
     StoreUnreachable,
 )
+from ops.storage import Directory
 from ops.stores.base import Entry, Source, Store, checked
 
 CHUNK = 2**20

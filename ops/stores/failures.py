@@ -16,7 +16,6 @@ from botocore.exceptions import (
 )
 from urllib3.exceptions import HTTPError
 
-from ops.environment import S3
 from ops.errors import (
     ObjectMissing,
     PreconditionFailed,
@@ -25,6 +24,7 @@ from ops.errors import (
     StoreMissing,
     StoreUnreachable,
 )
+from ops.storage import S3
 
 BROKEN = (BotoCoreError, HTTPError, OSError)
 """What reading an answer's body may raise."""

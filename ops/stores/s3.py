@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
-from ops.environment import S3
 from ops.errors import ObjectMissing, PreconditionFailed, StoreError
+from ops.storage import S3
 from ops.stores.base import Entry, Source, Store, checked
 from ops.stores.download import Download
 from ops.stores.failures import Failures

@@ -9,8 +9,9 @@ from pydantic import Field
 from ops.checks import AnyCheck
 from ops.database import Neon, Postgres
 from ops.described import Described
-from ops.environment import AnyStore, Retention
+from ops.environment import Retention
 from ops.migrations import AnyMigrations
+from ops.storage import AnyStore
 from ops.treatments import AnyTreatment
 
 

@@ -19,7 +19,7 @@ from ops.worker import tools
 from ops.worker.catalogue import DUMP, Catalogue
 from ops.worker.check import intact, read
 from ops.worker.connection import connect, failure
-from ops.worker.manifest import Locale, Manifest
+from ops.worker.manifest import Locale, Manifest, StoredFile
 from ops.worker.program import started
 from ops.worker.progress import Meter, reporting, say
 from ops.worker.pulse import Pulse
@@ -184,11 +184,32 @@ def restore(
         with reporting(lambda: f"restored {meter}"):
             _from_stream(pg_restore, arguments, server, database, pulse, store, key, manifest, meter)
         return {"fetch": 0.0, "restore": round(meter.seconds(), 3)}
+    with fetched(store, key, manifest.dump, meter, pulse) as archive:
+        seconds = meter.seconds()
+        say(f"restoring into {database} with {pg_restore.name} {pg_restore.version}, {jobs} jobs")
+        from_file(pg_restore, arguments, server, database, pulse, archive, jobs, meter)
+    return {"fetch": round(seconds, 3), "restore": round(meter.seconds(), 3)}
+
+
+@contextmanager
+def fetched(store: Store, key: str, file: StoredFile, meter: Meter, pulse: Pulse) -> Iterator[IO[bytes]]:
+    """A dump in a file without a name on the runner, its size and hash checked.
+
+    Args:
+        store: where it lies.
+        key: under which.
+        file: what the manifest says of it.
+        meter: counts what has come.
+        pulse: of the database, which is not waited for meanwhile.
+
+    Raises:
+        OpsError: one line.
+    """
     with tempfile.TemporaryFile() as archive:
         pulse.pause()
         try:
             with reporting(lambda: f"fetched {meter}"):
-                read(store, key, manifest.dump, meter, archive.write)
+                read(store, key, file, meter, archive.write)
                 archive.flush()
         except OSError as error:
             raise ToolError(
@@ -197,14 +218,11 @@ def restore(
             ) from None
         finally:
             pulse.resume()
-        fetched = meter.seconds()
         say(f"fetched {meter}, hash right")
-        say(f"restoring into {database} with {pg_restore.name} {pg_restore.version}, {jobs} jobs")
-        _from_file(pg_restore, arguments, server, database, pulse, archive, jobs, meter)
-    return {"fetch": round(fetched, 3), "restore": round(meter.seconds(), 3)}
+        yield archive
 
 
-def _from_file(
+def from_file(
     tool: tools.Tool,
     arguments: list[str],
     server: Postgres,
@@ -214,8 +232,23 @@ def _from_file(
     jobs: int,
     meter: Meter,
 ) -> None:
-    from_file = [f"--jobs={jobs}", *arguments, f"/proc/self/fd/{archive.fileno()}"]
-    with started(tool, from_file, server, pulse, database=database, archive=archive) as program:
+    """Restore from an archive on the runner.
+
+    Args:
+        tool: pg_restore.
+        arguments: its options.
+        server: where.
+        database: into which.
+        pulse: cuts it when nothing moves.
+        archive: the dump.
+        jobs: parallel ones.
+        meter: knows since when.
+
+    Raises:
+        ToolError: it failed.
+    """
+    command = [f"--jobs={jobs}", *arguments, f"/proc/self/fd/{archive.fileno()}"]
+    with started(tool, command, server, pulse, database=database, archive=archive) as program:
         with reporting(lambda: f"restoring for {meter.seconds():.0f} s: {program.last_word()}"):
             program.succeed()
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ops.environment import S3, root
+from ops.environment import root
 from ops.sandbox.shop import Shop
+from ops.storage import S3
 
 INVENTORY = """
 from ops import S3, Drill, Environment, Postgres, Retention, secret

@@ -16,10 +16,11 @@ from servers import running
 
 from ops import S3, Backups, Directory, ObjectStore, probes
 from ops.checks import Outcome, Result
-from ops.environment import AnyStore, Retention
+from ops.environment import Retention
 from ops.errors import StoreDenied, StoreUnreachable
 from ops.sandbox.shop import Shop
 from ops.secrets import revealed
+from ops.storage import AnyStore
 from ops.stores import open_store
 from ops.worker.request import Request
 
