@@ -127,7 +127,8 @@ class Neon(Postgres):
         given = [name for name in ("url", "host", "port", "user", "password") if getattr(self, name) is not None]
         if given:
             raise ValueError(f"{given[0]} is Neon's to say: write project, branch, database and role alone")
-        duration(self.restore_points)
+        if not 0 < duration(self.restore_points) <= 30 * 86400:
+            raise ValueError(f"restore_points={self.restore_points}: Neon keeps a branch that expires for up to 30d")
         return self
 
     def parameters(self) -> dict[str, str]:

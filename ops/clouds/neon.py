@@ -40,7 +40,8 @@ class Branch:
         created: when it was made.
         expires: when Neon deletes it by itself; None: never.
         state: in Neon's words, such as ``ready``.
-        at: of the parent's history, where it was made: a time or an LSN.
+        at: the time of the parent's history that it was made of; None: not told.
+        lsn: the same place as an LSN; None: not told.
     """
 
     id: str
@@ -51,7 +52,8 @@ class Branch:
     created: datetime
     expires: datetime | None
     state: str
-    at: str | None = None
+    at: datetime | None = None
+    lsn: str | None = None
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,18 @@ class Project:
         path = "endpoints" if branch is None else f"branches/{branch.id}/endpoints"
         return [_endpoint(one) for one in self._api.ask("GET", f"{self._path}/{path}")["endpoints"]]
 
+    def serve(self, branch: Branch) -> Endpoint:
+        """The endpoint by which a branch is read and written, without which nobody can connect; made where it has none.
+
+        Raises:
+            ServiceError: Neon refused, or its operations failed.
+        """
+        there = next((one for one in self.endpoints(branch) if one.kind == "read_write"), None)
+        if there is not None:
+            return there
+        body = {"endpoint": {"branch_id": branch.id, "type": "read_write"}}
+        return _endpoint(self._write("POST", "endpoints", f"giving {branch.name} an endpoint", json=body)["endpoint"])
+
     def start(self, endpoint: Endpoint) -> None:
         """Start an endpoint.
 
@@ -335,11 +349,12 @@ def moment(text: str) -> str | datetime:
 def _moment(at: str | datetime | None, of: str) -> dict[str, str]:
     if at is None:
         return {}
-    return {f"{of}_timestamp": _told(at)} if isinstance(at, datetime) else {f"{of}_lsn": at}
+    return {f"{of}_timestamp": _told(at, "milliseconds")} if isinstance(at, datetime) else {f"{of}_lsn": at}
 
 
-def _told(time: datetime) -> str:
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _told(time: datetime, exactly: str = "seconds") -> str:
+    """A time in Neon's words, who takes an expiry by the second, and a moment of history by the millisecond."""
+    return time.astimezone(UTC).isoformat(timespec=exactly).replace("+00:00", "Z")
 
 
 def _time(told: str | None) -> datetime | None:
@@ -362,7 +377,8 @@ def _branch(told: dict[str, Any]) -> Branch:
         created=_created(told),
         expires=_time(told.get("expires_at")),
         state=told["current_state"],
-        at=told.get("parent_timestamp") or told.get("parent_lsn"),
+        at=_time(told.get("parent_timestamp")),
+        lsn=told.get("parent_lsn"),
     )
 
 
