@@ -1,7 +1,7 @@
 """Go back to what served before: a plan, the database, the services one by one, a proof, and who is told.
 
 pyinfra prod deploys/rollback.py [--data release=…] [--data service=api] [--data reason="…"] [--data batch=2]
-    [--data database=auto|keep|revert|restore] [--data backup=ID] [--data confirm=prod]
+    [--data database=auto|keep|revert|restore|branch] [--data backup=ID] [--data branch=NAME] [--data confirm=prod]
 """
 
 from pyinfra import host
@@ -15,6 +15,7 @@ rollback.planned(
     release=host.data.get("release"),
     database=host.data.get("database", "auto"),
     backup=host.data.get("backup"),
+    branch=host.data.get("branch"),
     confirm=host.data.get("confirm"),
     batch=host.data.get("batch", 1),
 )

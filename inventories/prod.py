@@ -13,8 +13,10 @@ from ops import (
     Drill,
     Environment,
     Http,
+    Job,
     Metric,
     MigrationsCurrent,
+    Neon,
     ObjectStore,
     Postgres,
     Purge,
@@ -22,6 +24,7 @@ from ops import (
     Result,
     Retention,
     Rows,
+    Schedule,
     Schema,
     ServiceLog,
     ServicesRunning,
@@ -43,9 +46,15 @@ def stock_is_counted() -> Result:
 environment = Environment(
     name="prod",
     protected=True,  # drills never restore onto its own server
-    database=Postgres(
-        url=secret("PROD_DATABASE_URL"),  # the direct host, not Neon's -pooler
-        database="shop",  # spares looking up the secret just to know the name
+    # A database elsewhere is Postgres(url=secret("PROD_DATABASE_URL")), or in parts: inventories/staging.py.
+    database=Neon(
+        project="falling-sun-123456",
+        branch="main",
+        database="shop",
+        role="shop_owner",
+        api_key=secret("NEON_API_KEY"),  # one that may write, to branch and to restore: docs/neon.md
+        restore_points="7d",  # how long the branches are kept that migrations leave to go back to; 30d at most
+        api="https://console.neon.tech/api/v2",
         sslmode="verify-full",  # the default for every host but this machine
         sslrootcert=None,  # the system's certificates
         bin_dir=None,  # where pg_dump lies, when it is neither in PATH nor in /usr/lib/postgresql
@@ -97,7 +106,7 @@ environment = Environment(
             health="https://shop.example.com/health",
         ),
     ],
-    # Who is told how a rollback ended: whatever apprise reaches by a URL; a Slack webhook's is one.
+    # Who is told how a rollback ended, and that a job failed: whatever apprise reaches by a URL, as a Slack webhook's.
     notify=[secret("SLACK_WEBHOOK_URL")],
     queues=Queues(account="0123456789abcdef0123456789abcdef", token=secret("CLOUDFLARE_API_TOKEN")),
     # What may be deleted for good: pyinfra prod deploys/treat.py --data purge=old-jobs
@@ -144,6 +153,27 @@ environment = Environment(
         every="15s",
         triggers=[Trigger(check="error rate", lasting="2m"), Trigger(check="health", lasting="5m", unknown=True)],
         rollback="offer",  # or "automatic": it goes back by itself
+    ),
+    # What runs by itself, once deploys/schedule.py has put it on the runner: docs/schedule.md. By default these two.
+    schedule=Schedule(
+        jobs=[
+            Job(
+                name="backup",
+                deploy="deploys/backup.py",
+                at="*-*-* 02:30:00 UTC",  # as systemd writes it, always UTC
+                delay="10m",  # at random within this
+                timeout="2h",  # then it is ended, and has failed
+                data={"max_age": "1h"},  # options of the deploy
+                limit="runner",  # the group of hosts that it needs; None: all
+                ping=secret("BACKUP_PING"),  # a dead man's switch, such as healthchecks.io
+                nice=10,
+                io="best-effort",  # or "idle"
+            ),
+            Job(name="drill", deploy="deploys/drill.py", at="Sun *-*-* 04:30:00 UTC", limit="runner"),
+        ],
+        user=None,  # who the jobs run as; None: who connects to the runner
+        metrics=None,  # or where node_exporter collects text files: "/var/lib/node_exporter/textfile_collector"
+        writes=[],  # further directories that the deploys write to
     ),
 )
 

@@ -1,6 +1,23 @@
 """Staging: the same shape as production, in parts instead of a URL, and with less to keep."""
 
-from ops import R2, Dbmate, Drill, Environment, Fly, Postgres, Railway, Retention, secret
+from ops import (
+    R2,
+    BackupOf,
+    Dbmate,
+    Drill,
+    Environment,
+    Fly,
+    Json,
+    Masked,
+    Masking,
+    Postgres,
+    Railway,
+    Refresh,
+    Retention,
+    Schedule,
+    Shift,
+    secret,
+)
 
 environment = Environment(
     name="staging",
@@ -37,6 +54,37 @@ environment = Environment(
             project_token=True,  # a token of the project, not of an account
         ),
     ],
+    # Production's data, masked: pyinfra staging deploys/refresh.py; every rule there is: docs/refresh.md.
+    refresh=Refresh(
+        source=BackupOf(  # or BranchOf(environment="prod", neon=Neon(…))
+            environment="prod",
+            database="shop",
+            store=R2(
+                account="0123456789abcdef0123456789abcdef",
+                bucket="shop-backups",
+                prefix="postgres",
+                access_key=secret("PROD_BACKUPS_READ_KEY_ID"),  # it need only read
+                secret_key=secret("PROD_BACKUPS_READ_KEY"),
+            ),
+        ),
+        masking=Masking(
+            salt=secret("MASKING_SALT"),  # 16 characters or more, from which all fakes follow
+            tables={
+                "public.customers": {
+                    "id": "keep",
+                    "email": "fake email",
+                    "name": "fake name",
+                    "born": Shift(days=40),
+                    "profile": Json(paths={"theme": "keep", "addresses[*].street": "fake address"}),
+                },
+                "public.messages": Masked(without="kind = 'private'", columns={"id": "keep", "body": "fake text"}),
+                "public.sessions": "empty",
+                "public.api_keys": "own",  # staging's own rows are put back
+            },
+        ),
+        scratch=None,  # another server for what is not masked yet; None: staging's own
+    ),
+    schedule=Schedule(),  # a backup every night, a drill every week: pyinfra staging deploys/schedule.py
 )
 
 runner = environment.group("@local")

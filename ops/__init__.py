@@ -30,8 +30,10 @@ from ops.checks import (
 )
 from ops.database import Neon, Postgres
 from ops.environment import Drill, Environment, Retention
+from ops.masking import Constant, Expression, Fake, Json, Masked, Masking, Noise, Shift
 from ops.migrations import Alembic, CloudRunJob, Command, Dbmate, Prisma, Sql
 from ops.refresh import BackupOf, BranchOf, Refresh
+from ops.schedule import Job, Schedule
 from ops.secrets import secret
 from ops.services import CloudRun, Docker, Fly, Nginx, Pm2, Queues, Railway, Supervisor, Systemd, Workers
 from ops.storage import R2, S3, Directory
@@ -51,23 +53,31 @@ __all__ = [
     "CloudRunJob",
     "Column",
     "Command",
+    "Constant",
     "Database",
     "Dbmate",
     "Directory",
     "Docker",
     "Drill",
     "Environment",
+    "Expression",
+    "Fake",
     "Fly",
     "Function",
     "Host",
     "Http",
     "HttpFlow",
     "HttpStep",
+    "Job",
+    "Json",
     "Log",
+    "Masked",
+    "Masking",
     "Metric",
     "MigrationsCurrent",
     "Neon",
     "Nginx",
+    "Noise",
     "ObjectStore",
     "Outcome",
     "Pm2",
@@ -81,10 +91,12 @@ __all__ = [
     "Result",
     "Retention",
     "Rows",
+    "Schedule",
     "Schema",
     "ServiceLog",
     "ServicesRunning",
     "Settings",
+    "Shift",
     "Sql",
     "Supervisor",
     "Systemd",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -13,8 +14,10 @@ from ops.described import Described, Name
 from ops.errors import ConfigurationError
 from ops.migrations import AnyMigrations
 from ops.refresh import BranchOf, Refresh
+from ops.schedule import Schedule
 from ops.secrets import Secret
 from ops.services import AnyService, Queues
+from ops.site import HERE
 from ops.storage import AnyStore
 from ops.treatments import Purge
 
@@ -71,6 +74,7 @@ class Environment(Described):
         watch: what a watch waits for, and what is done then.
         refresh: how it gets another environment's data, masked; a protected one never does.
         notify: who is told how a rollback ended: URLs as apprise knows them, which a Slack webhook's is as well.
+        schedule: what runs by itself on the runner, once ``deploys/schedule.py`` has put it there.
     """
 
     name: Name
@@ -87,6 +91,7 @@ class Environment(Described):
     watch: Watch = Watch()
     refresh: Refresh | None = None
     notify: tuple[Secret, ...] = ()
+    schedule: Schedule | None = None
 
     @field_validator("services")
     @classmethod
@@ -137,7 +142,13 @@ class Environment(Described):
             hosts: names, or names with data of that one host, such as ``("db-1", {"ssh_port": 2222})``.
             data: of all of them, such as ``ssh_user="backup"``.
         """
-        return list(hosts), {"environment": self, **data}
+        here = os.environ.get(HERE)  # set for a job, which is on the runner itself
+
+        def seen(one: str | tuple[str, dict[str, Any]]) -> str | tuple[str, dict[str, Any]]:
+            name, own = (one, None) if isinstance(one, str) else one
+            return one if name != here else "@local" if own is None else ("@local", own)
+
+        return [seen(one) for one in hosts], {"environment": self, **data}
 
     def to_json(self) -> dict[str, Any]:
         """What ``debug-inventory --json`` shows: every field, no secret."""

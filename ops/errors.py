@@ -30,6 +30,8 @@ OpsError
 │   └── PlatformUnreachable     a cloud's API did not answer, or not in its own words
 ├── ChecksFailed                something is not as it must be, or nobody could tell
 │   └── TriggerHeld             a check of a watch failed for as long as its trigger says
+├── OriginalsLeft               a value of production is in a database that was masked
+├── Unclassified                the masking does not say, or not rightly, what becomes of production's data
 └── WorkerFailed                the program on the host ended without an answer
 """
 
@@ -250,6 +252,20 @@ class TriggerHeld(ChecksFailed):
 
     check = ""
     """Its name."""
+
+
+class OriginalsLeft(OpsError):
+    """A value of production is in a database that was masked."""
+
+    report: dict[str, Any] | None = None
+    """Lines for people: ``survivors``, which columns' values are in which columns."""
+
+
+class Unclassified(OpsError):
+    """The masking does not say, or not rightly, what becomes of production's data."""
+
+    report: dict[str, Any] | None = None
+    """Lines for people: ``unclassified``, ready to be pasted; ``stale``; ``unfit``."""
 
 
 class WorkerFailed(OpsError):

@@ -105,17 +105,30 @@ def request(here: Environment, verb: str, **arguments: Any) -> str:
         asked["database"] = _connectable(here.database)
     if verb == "verify":
         asked["database"] = _connectable(here.database, missing)
-    if verb == "dump" or looking:
+    if verb in ("refresh", "classify", "advance", "forget"):
+        asked["database"] = _connectable(here.database)
+    if verb in ("refresh", "classify"):
+        asked.update(refresh=revealed(here.refresh), jobs=here.drill.jobs)
+    if verb == "advance":
+        asked["migrations"] = here.migrations and revealed(here.migrations.model_copy(update={"job": None}))
+    if verb == "branch":
+        asked["database"] = _connectable(here.database)
+    if verb in ("dump", "branch") or looking:
         asked["migrations"] = here.migrations and revealed(here.migrations.model_copy(update={"job": None}))
     if verb in ("migrate", "revert") and not looking:
         asked.update(database=_connectable(here.database), migrations=revealed(_with_token(here.migrations)))
-        if isinstance(here.database, Neon):  # its branches are what is rehearsed on, and gone back to
-            asked["neon"] = revealed(here.database)
+    if verb in ("migrate", "revert", "branch") and not looking and isinstance(here.database, Neon):
+        asked["neon"] = revealed(here.database)  # its branches are what is rehearsed on, and gone back to
     if verb == "beside":
         asked["jobs"] = here.drill.jobs
-    if verb in ("drill", "migrate", "revert") and not looking:
+    if verb == "drill" or (verb in ("migrate", "revert") and not looking and not _on_a_branch(here)):
         asked.update(server=_connectable(here.drill_server()), jobs=here.drill.jobs)
     return json.dumps(asked)
+
+
+def _on_a_branch(here: Environment) -> bool:
+    """Whether migrations are rehearsed on a branch on Neon, and so need no server."""
+    return isinstance(here.database, Neon) and here.migrations is not None and here.migrations.rehearse_on == "data"
 
 
 def _connectable(database: Postgres, missing: str | None = None) -> Any:

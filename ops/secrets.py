@@ -102,6 +102,11 @@ def revealed(part: Any, missing: str | None = None) -> Any:
     return part
 
 
+def named(part: Any) -> dict[str, Secret]:
+    """The secrets that a description names, by their names; not those that stand in it as they are."""
+    return {one.name: one for one in _within(part) if not one.given}
+
+
 def hidden(document: Any, part: Any) -> Any:
     """A document without the secrets of a description: whatever its texts quote of them becomes ``***``.
 
@@ -123,22 +128,28 @@ def hidden(document: Any, part: Any) -> Any:
 
 def _known(part: Any) -> Iterator[str]:
     """The secrets of a description that have been looked up, and the passwords within those that are URLs."""
-    if isinstance(part, Secret):
-        if part.known:
-            yield part.known
+    for one in _within(part):
+        if one.known:
+            yield one.known
             # A server may quote the token of a header without the word before it.
-            if token := re.fullmatch(r"(?:Bearer|Basic|Token|ApiKey) +(\S+)", part.known, re.IGNORECASE):
+            if token := re.fullmatch(r"(?:Bearer|Basic|Token|ApiKey) +(\S+)", one.known, re.IGNORECASE):
                 yield token[1]
             with suppress(ValueError):
-                password = urlsplit(part.known).password or ""
+                password = urlsplit(one.known).password or ""
                 yield password
                 yield unquote(password)
+
+
+def _within(part: Any) -> Iterator[Secret]:
+    """Every secret of a description."""
+    if isinstance(part, Secret):
+        yield part
     elif isinstance(part, BaseModel):
         for _, value in part:
-            yield from _known(value)
+            yield from _within(value)
     elif isinstance(part, dict | list | tuple):
         for each in part.values() if isinstance(part, dict) else part:
-            yield from _known(each)
+            yield from _within(each)
 
 
 def secret(name: str, *, command: str | None = None, env_file: str = ".env") -> Secret:
@@ -197,7 +208,10 @@ def _line_of(name: str, file: Path) -> str | None:
         raise ConfigurationError(f"{file} can be read by others", f"Type: chmod 600 {file}")
     from dotenv import dotenv_values
 
-    return dotenv_values(file, interpolate=False).get(name)
+    try:
+        return dotenv_values(file, interpolate=False).get(name)
+    except OSError as error:
+        raise SecretMissing(f"the secret {name} cannot be read: {file}: {error.strerror}") from None
 
 
 def _output_of(name: str, command: str | None) -> str | None:

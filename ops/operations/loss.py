@@ -12,30 +12,34 @@ _COUNTED = (
     "these are differences of counts: what was changed since, or replaced by as many other rows, is lost as well and "
     "cannot be counted"
 )
-_COLUMNS: dict[str, dict[str, Any]] = {
-    "table": {"overflow": "fold"},
-    "rows now": {"justify": "right", "no_wrap": True},
-    "in the backup": {"justify": "right", "no_wrap": True},
-    "lost": {"justify": "right", "no_wrap": True},
-    "newest time in it": {"no_wrap": True},
-}
+_NUMBER = {"justify": "right", "no_wrap": True}
 SHOWN = 20
 """Tables, those that would lose the most."""
 
 
 def render(known: dict[str, Any], width: int = table.WIDTH) -> str:
-    """What the worker's verb ``loss`` answered, at most ``width`` columns wide."""
-    backup = known["backup"]
-    title = f"what a restore of {backup['id']} ({clock.age(backup['age'])} old) would lose"
+    """What the worker's verb ``loss`` or ``branch`` answered, at most ``width`` columns wide."""
+    branch = known.get("branch")
+    name, age = (branch["name"], branch["age"]) if branch else (known["backup"]["id"], known["backup"]["age"])
+    source = "branch" if branch else "backup"
+    title = f"what {'going back to' if branch else 'a restore of'} {name} ({clock.age(age)} old) would lose"
+    columns: dict[str, dict[str, Any]] = {
+        "table": {"overflow": "fold"},
+        "rows now": _NUMBER,
+        f"in the {source}": _NUMBER,
+        "lost": _NUMBER,
+        "newest time in it": {"no_wrap": True},
+    }
     rows = [
         [one["table"], _number(one["now"]), _number(one["then"]), _lost(one), one["newest"] or ""]
         for one in known["tables"][:SHOWN]
     ]
-    empty = "no table has more rows, or newer ones, than the backup"
-    return table.rendered(title, _COLUMNS, rows, width, empty) + "\n".join(_remarks(known, width))
+    empty = f"no table has more rows, or newer ones, than the {source}"
+    remarks = _common(known, width) + (_of_branch(known, width) if branch else _of_backup(known))
+    return table.rendered(title, columns, rows, width, empty) + "\n".join(remarks)
 
 
-def _remarks(known: dict[str, Any], width: int) -> list[str]:
+def _common(known: dict[str, Any], width: int) -> list[str]:
     remarks = []
     if len(known["tables"]) > SHOWN:
         remarks.append(f"and {len(known['tables']) - SHOWN} more tables")
@@ -43,6 +47,19 @@ def _remarks(known: dict[str, Any], width: int) -> list[str]:
     remarks += [f"schema: {one}" for one in known["schema"][:SHOWN]]
     if len(known["schema"]) > SHOWN:
         remarks.append(f"and {len(known['schema']) - SHOWN} more objects of the schema")
+    return remarks
+
+
+def _of_branch(known: dict[str, Any], width: int) -> list[str]:
+    remarks = [f"will be cut off: {one}" for one in known["sessions"]]
+    if known["others"]:
+        others = f"{', '.join(known['others'][:SHOWN])}: the whole branch goes back"
+        remarks += wrap(f"as old as that will also be the databases {others}", width)
+    return remarks
+
+
+def _of_backup(known: dict[str, Any]) -> list[str]:
+    remarks = []
     took = known["took"].get("restore")
     if took:
         remarks.append(f"the last restore of this backup took {took:.1f} s; the database serves meanwhile")

@@ -42,6 +42,8 @@ def table(answer: dict[str, Any], width: int = tables.WIDTH) -> str:
                   locks, _locks(found), width, _remarks(found)),
         "\n".join(wrap(f"seconds: {seconds}", width)),
     ]  # fmt: skip
+    if answer.get("restore_branch"):
+        parts.append(f"restore point: the backup {answer['restore_point']}, the branch {answer['restore_branch']}")
     return "\n".join(parts)
 
 
@@ -58,6 +60,8 @@ def markdown(environment: str, answer: dict[str, Any]) -> str:
         lines += [f"Undone and proved: {', '.join(f'`{one}`' for one in answer['undone'])}.", ""]
     if answer.get("restore_point"):
         lines += [f"Restore point: backup `{answer['restore_point']}`.", ""]
+    if answer.get("restore_branch"):
+        lines += [f"Restore point on Neon: branch `{answer['restore_branch']}`.", ""]
     if "undo" in answer:
         lines += _section("For code from before", ["migration", "way back", "old code", "because"], _undo(answer))
     else:

@@ -153,17 +153,24 @@ def _carry_out(here: Environment, verb: str, report: str | None, **asked: Any) -
         answer = runner.ask(verb, show=True, **asked)
     except MigrationError as refused:
         if refused.report:
+            _know_restore_point(refused.report)
             _tell(here, {**refused.report, "refused": refused.problem}, report)
         raise
     _tell(here, answer, report)
-    if answer.get("restore_point"):
-        recorder.know(backup=answer["restore_point"])
+    _know_restore_point(answer)
     if answer.get("undone"):
         recorder.know(migrations={"from": answer["current"], "undone": answer["undone"]})
     if answer.get("applied"):
         recorder.know(migrations={"from": answer["current"], "applied": answer["applied"]})
         global _applied
         _applied = True
+
+
+def _know_restore_point(answer: dict[str, Any]) -> None:
+    if answer.get("restore_point"):
+        recorder.know(backup=answer["restore_point"])
+    if answer.get("restore_branch"):
+        recorder.know(restore_branch=answer["restore_branch"])
 
 
 def _tell(here: Environment, answer: dict[str, Any], report: str | None) -> None:

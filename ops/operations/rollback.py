@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import takewhile
-from typing import Any
 
 from pyinfra import host, inventory, state
 from pyinfra.api.operation import operation
 
-from ops import arguments, environment_lock, notices, output, record, recorder, roll, rollback, runner, ways
+from ops import arguments, environment_lock, notices, output, record, recorder, roll, runner, ways
 from ops.confirmation import confirmed
-from ops.errors import ConfigurationError, MigrationRefused, OpsError, ServiceError
+from ops.errors import ConfigurationError, OpsError, ServiceError
 from ops.failures import Failures
-from ops.operations import databases, maintenance, migrations, places, revision, rollback_plan, services
+from ops.operations import (
+    databases,
+    maintenance,
+    migrations,
+    places,
+    restore_points,
+    revision,
+    rollback_database,
+    rollback_plan,
+    services,
+)
 from ops.rollback import Plan
 from ops.services import OnHosts
 from ops.steps import Steps, guarded, on_runner
-from ops.ways import Seen, Way
+from ops.ways import Seen
 
 _seen: dict[tuple[str, str], Seen] = {}
 _plans: list[Plan] = []
@@ -54,6 +63,7 @@ def planned(
     release: str | int | None = None,
     database: str = "auto",
     backup: str | None = None,
+    branch: str | None = None,
     confirm: str | None = None,
     batch: int | str = 1,
     when: Callable[[str | None], bool] | None = None,
@@ -64,20 +74,27 @@ def planned(
 
     + release: the one to go to; none: the one that served before
     + database: ``auto``: only code goes back, and not when a migration since is breaking; ``keep``: only code;
-      ``revert``: the migrations since are undone; ``restore``: a proven backup takes its place
+      ``revert``: the migrations since are undone; ``restore``: a proven backup takes its place; ``branch``: its branch
+      on Neon gets the content of a restore point
     + backup: the id of the one to restore
+    + branch: the name of the one whose content it gets; none: the newest restore point at the right migration
     + confirm: the environment's name, where it is protected and data can be lost
     + batch: on how many hosts a service goes back at once
     + when: see ``look``
     """
     if _wanted(when):
-        steps = _planned(release, database, backup, confirm, batch)
+        steps = _planned(release, database, backup, branch, confirm, batch)
         # Who rolls back by itself is told why not; a deploy that does nothing else ends here.
         yield from steps if when is None else failures.noted("the plan", steps)
 
 
 def _planned(
-    release: str | int | None, database: str, backup: str | None, confirm: str | None, batch: int | str
+    release: str | int | None,
+    database: str,
+    backup: str | None,
+    branch: str | None,
+    confirm: str | None,
+    batch: int | str,
 ) -> Steps:
     at_once = services.hosts_at_once(batch)
     here = runner.environment()
@@ -94,7 +111,8 @@ def _planned(
     took = next((run.seconds for run in before if run.result == "done"), None)
     tried = list(takewhile(lambda run: run.result != "done", before)) if begun else []
     resumes = tried[-1] if tried else None
-    made = replace(_with_database(found, database, backup, resumes), at_once=at_once, took=took)
+    decided = rollback_database.decided(found, database, backup, branch, resumes)
+    made = replace(decided, at_once=at_once, took=took)
     _require_whole(made)
     output.table(rollback_plan.render(made, here.name))
     if made.changes:
@@ -109,31 +127,6 @@ def _planned(
         going = {way.service: {"from": ", ".join(way.serving), "to": way.to} for way in made.ways if way.to}
         recorder.know(plan={"database": made.database, "migration": made.migration}, releases=going)
     yield from ()
-
-
-def _with_database(found: list[Way], asked: str, backup: str | None, resumes: record.Run | None) -> Plan:
-    here = runner.environment()
-    going = [way for way in found if way.to is not None]
-    if asked not in rollback.STRATEGIES:
-        rollback.strategy(asked, "", None)
-    if not going:
-        return Plan(tuple(found), "keep")
-    expected = ways.migration(found)
-    words = ", ".join(f"{way.service} {way.to}" for way in going)
-    undo: list[dict[str, Any]] | None = [] if here.migrations is None else None
-    if here.migrations is not None and expected is not None:
-        undo = _undo(expected, asked, words)
-    database = rollback.strategy(asked, words, undo)
-    loss = None
-    if database == "restore":
-        loss = runner.ask("loss", backup=backup, migration=expected)
-        current = loss["current"]
-        swapped = current.get("restored") == loss["backup"]["id"] and "undone" not in current
-        if resumes and swapped and current.get("proven", "") >= resumes.started:
-            database, loss = "keep", None  # the run that this one goes on with has come as far as this
-    elif backup is not None:
-        raise ConfigurationError(f"backup={backup} is not needed: nothing is restored", "Add --data database=restore")
-    return Plan(tuple(found), database, expected, None if undo is None else tuple(undo), loss)
 
 
 def _require_everybody() -> None:
@@ -161,28 +154,12 @@ def _require_whole(made: Plan) -> None:
             output.say(f"{service.name} stays as it is on {', '.join(left)}, which --limit leaves out")
 
 
-def _undo(expected: str, asked: str, words: str) -> list[dict[str, Any]] | None:
-    """The migrations since the one that is expected; None when there is no way from here to there."""
-    migrations_ = runner.environment().migrations
-    assert migrations_ is not None
-    try:
-        on = inventory.get_group(migrations_.hosts)[0]
-        undo: list[dict[str, Any]] = runner.ask("revert", on=on, until="status", to=expected)["undo"]
-    except MigrationRefused as refused:
-        if asked in ("keep", "restore"):
-            return None
-        raise ConfigurationError(
-            f"{words} goes with the migration {expected}, to which no way back leads: {refused.problem}",
-            "Migrate first: deploys/migrate.py; or say --data database=keep, or restore",
-        ) from None
-    return undo
-
-
 @operation()
 @guarded
 def database_back() -> Steps:
     """
-    Bring the database to where the release needs it, as planned: undo migrations, or restore a backup and swap it in.
+    Bring the database to where the release needs it, as planned: undo migrations, restore a backup and swap it in, or
+    let its branch on Neon go back.
     """
     made = _plan()
     here = runner.environment()
@@ -193,6 +170,9 @@ def database_back() -> Steps:
     if made.database == "restore" and runner.is_runner():
         assert made.loss is not None
         yield from failures.noted("the database", databases.restoring(made.loss))
+    if made.database == "branch" and runner.is_runner():
+        assert made.loss is not None
+        yield from failures.noted("the database", restore_points.going_back(made.loss))
 
 
 @operation()

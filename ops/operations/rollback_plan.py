@@ -12,6 +12,7 @@ from ops.ways import Way
 _DATABASE = {
     "keep": "the database stays as it is",
     "revert": "the migrations above are undone, newest first, once that was rehearsed on a copy",
+    "branch": "its branch on Neon goes back to a restore point; what it has now is kept as a branch of its own",
     "restore": "a backup takes the database's place; the database that is there now is kept under another name",
 }
 _IF_IT_FAILS = (
@@ -48,8 +49,8 @@ def render(made: Plan, environment: str, width: int = table.WIDTH) -> str:
 def sentence(made: Plan) -> str:
     """What was done, in one line."""
     went = [f"{way.service} serves {way.to} again (before: {', '.join(way.serving)})" for way in made.ways if way.to]
-    done = {"keep": "the database stayed", "revert": f"the database is back at {made.migration}", "restore": ""}
-    database = done[made.database] or f"the database is {(made.loss or {})['backup']['id']}, restored"
+    done = {"keep": "the database stayed", "revert": f"the database is back at {made.migration}"}
+    database = done.get(made.database) or f"the database is {made.source}, restored"
     return "; ".join([*went, database])
 
 

@@ -111,12 +111,28 @@ def beside(database: Postgres) -> str:
 def _is_there(database: Postgres, name: str, backup: Backup) -> bool:
     """Whether it is restored and proven already; what is there and unfinished is dropped."""
     with closing(connect(database)) as connection:
-        if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
-            return False
         known = marks(connection, name)
     if known.get("restored") == backup.id and "proven" in known:
         say(f"{name} is {backup.id} already, restored and proven at {known['proven']}")
         return True
+    vacated(database, name)
+    return False
+
+
+def vacated(database: Postgres, name: str) -> None:
+    """Drop what an earlier run left under a name.
+
+    Args:
+        database: on whose server.
+        name: the name that is to be free.
+
+    Raises:
+        DatabaseError: it is none of ours, or is still in use.
+    """
+    with closing(connect(database)) as connection:
+        if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
+            return
+        known = marks(connection, name)
     if not known:
         # It may have been killed before it was marked; then nothing is in it.
         with closing(connect(database, name)) as connection:
@@ -126,7 +142,6 @@ def _is_there(database: Postgres, name: str, backup: Backup) -> bool:
                 )
     say(f"dropping {name}, which an earlier run left")
     drop(database, name)
-    return False
 
 
 def _restored(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from ops.database import Postgres
+from ops.database import Neon, Postgres
 from ops.errors import DatabaseError
 from ops.worker.catalogue import DUMP, Catalogue
 from ops.worker.check import intact
@@ -41,6 +41,21 @@ class Copy:
     how: str
     beside: bool
     rows: bool = True
+
+
+@contextmanager
+def branched(environment: str, neon: Neon, database: Postgres) -> Iterator[Copy]:
+    """A branch on Neon as the copy, deleted at the end of the block; what a killed run left is deleted first.
+
+    Args:
+        environment: the environment's name.
+        neon: the database.
+        database: the same by its address.
+    """
+    from ops.worker.branches import rehearsal  # not everybody needs what it imports
+
+    with rehearsal(neon, environment, database) as server:
+        yield Copy(server, database.name(), f"a branch of {neon.branch}", beside=False)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ops.engines import Engine, Migration, Status
@@ -15,7 +15,7 @@ from ops.worker import dump
 from ops.worker.apply import Application
 from ops.worker.catalogue import Catalogue
 from ops.worker.connection import connect
-from ops.worker.copy import Copy, copied
+from ops.worker.copy import Copy, branched, copied
 from ops.worker.fingerprint import fingerprint
 from ops.worker.privileges import lacking, unrecordable
 from ops.worker.progress import say
@@ -105,6 +105,8 @@ class Gate:
             answer["rehearsal"] = rehearsal.to_json()
             _refuse_rehearsed(rehearsal, self._way)
             if self._request.until == "proof":
+                if self._request.neon is not None:
+                    self.step("restore branch", answer, lambda: self._restore_branch(answer))
                 lock.confirm()
                 answer[self._way.done] = self.step("apply", answer, lambda: self._apply(migrations, rehearsal))
                 answer["changed"] = True
@@ -125,6 +127,13 @@ class Gate:
         answer["restore_point"] = taken["backup"]["id"]
         say(f"the restore point is {taken['backup']['id']}{'' if taken['changed'] else ', which is young enough'}")
 
+    def _restore_branch(self, answer: dict[str, Any]) -> None:
+        """A branch on Neon of the very state that is migrated."""
+        from ops.worker.branches import restore_point  # not everybody needs what it imports
+
+        assert self._request.neon is not None
+        answer["restore_branch"] = restore_point(self._request.neon, self._request.environment)
+
     def _rehearse(self, migrations: tuple[Migration, ...]) -> Rehearsal:
         """On a copy that has applied what the real database has; a backup that is older is no such copy."""
         found = self._rehearse_once(migrations)
@@ -140,10 +149,8 @@ class Gate:
         return found
 
     def _rehearse_once(self, migrations: tuple[Migration, ...]) -> Rehearsal | None:
-        assert self._request.server is not None
         began = time.monotonic()
-        alone = self._engine.account if self._description.rehearse_on == "schema" else None
-        with copied(self._catalogue, self._database, self._request.server, self._request.jobs, alone) as copy:
+        with self._copy() as copy:
             if not self._is_as_far(copy, migrations):
                 return None
             say(f"rehearsing on {copy.how}")
@@ -155,6 +162,14 @@ class Gate:
         with closing(connect(self._database)) as connection:
             found.findings += lacking(connection, found.altered(), found.written(), found.made())
         return found
+
+    def _copy(self) -> AbstractContextManager[Copy]:
+        request = self._request
+        alone = self._engine.account if self._description.rehearse_on == "schema" else None
+        if request.neon is not None and alone is None:
+            return branched(request.environment, request.neon, self._database)
+        assert request.server is not None
+        return copied(self._catalogue, self._database, request.server, request.jobs, alone)
 
     def _is_as_far(self, copy: Copy, migrations: tuple[Migration, ...]) -> bool:
         """Whether a copy has the very same left to do."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
@@ -66,7 +67,7 @@ def run(request: Request) -> dict[str, Any]:
                 "current": marks(connection, database.name()),
                 "sessions": [str(one) for one in sessions(connection, database.name())],
                 "stays_behind": [str(slot) for (slot,) in connection.execute(_SLOTS)],
-                "tables": lost(connection, backup.manifest),
+                "tables": lost(connection, _rows(backup.manifest), backup.manifest.finished),
                 "schema": _schema(connection, backup.manifest),
                 "took": backup.verification.seconds,
             }
@@ -80,23 +81,27 @@ def run(request: Request) -> dict[str, Any]:
     return {**answer, "seconds": round(time.monotonic() - began, 3)}
 
 
-def lost(connection: psycopg.Connection, manifest: Manifest) -> list[dict[str, Any]]:
-    """Each table that has not as many rows as the backup, or newer ones, with the newest time that stands in it.
+def lost(connection: psycopg.Connection, rows_then: Mapping[Name, int], finished: str) -> list[dict[str, Any]]:
+    """Each table that has not as many rows as then, or newer ones, with the newest time that stands in it.
 
     Args:
         connection: to the database as it is.
-        manifest: of the backup.
+        rows_then: of each table in what is to take its place.
+        finished: the time of that.
     """
-    then = {Name(table.schema_name, table.name): table.rows for table in manifest.tables}
-    found = []
+    then, found = dict(rows_then), []
     connection.execute("SELECT set_config('row_security', 'off', false), set_config('timezone', 'UTC', false)")
     for name in tables(connection):
         rows, newest = _look(connection, name)
         before = then.pop(name, None)
-        if before != rows or (newest is not None and newest > manifest.finished):
+        if before != rows or (newest is not None and newest > finished):
             found.append({"table": str(name), "now": rows, "then": before, "newest": newest})
     found += [{"table": str(name), "now": None, "then": rows, "newest": None} for name, rows in then.items()]
     return sorted(found, key=lambda one: (one["then"] or 0) - (one["now"] or 0))
+
+
+def _rows(manifest: Manifest) -> dict[Name, int]:
+    return {Name(table.schema_name, table.name): table.rows for table in manifest.tables}
 
 
 def _look(connection: psycopg.Connection, name: Name) -> tuple[int, str | None]:

@@ -96,14 +96,12 @@ def _lock(connection: psycopg.Connection) -> list[Name]:
 
 
 def _take(connection: psycopg.Connection, names: list[Name]) -> Snapshot:
-    (id, lsn, size, *locale) = _row(
+    id, lsn, size = _row(
         connection,
         """
         SELECT pg_export_snapshot(),
                CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text,
-               pg_database_size(d.oid), pg_encoding_to_char(d.encoding), d.datlocprovider::text, d.datcollate,
-               d.datctype, coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale')
-          FROM pg_database d WHERE d.datname = current_database()
+               pg_database_size(current_database())
         """,
     )
     version = connection.info.server_version
@@ -114,9 +112,22 @@ def _take(connection: psycopg.Connection, names: list[Name]) -> Snapshot:
         major=version // 10000,
         lsn=lsn,
         size=size,
-        locale=Locale(**dict(zip(("encoding", "provider", "collate", "ctype", "locale"), locale, strict=True))),
+        locale=locale(connection),
         extensions=dict(connection.execute("SELECT extname, extversion FROM pg_extension").fetchall()),
     )
+
+
+def locale(connection: psycopg.Connection) -> Locale:
+    """How the database is sorted and encoded that the connection leads to."""
+    found = _row(
+        connection,
+        """
+        SELECT pg_encoding_to_char(d.encoding), d.datlocprovider::text, d.datcollate, d.datctype,
+               coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale')
+          FROM pg_database d WHERE d.datname = current_database()
+        """,
+    )
+    return Locale(**dict(zip(("encoding", "provider", "collate", "ctype", "locale"), found, strict=True)))
 
 
 def _row(connection: psycopg.Connection, query: str) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ All that a lot of machines is made of (mounts, networks, processes) lies in name
 them for as long as its standard input is open: they are gone when the tests end, however they end. As networks have
 no names outside, lots of several test processes do not collide.
 
-    unshare --mount --net python machines.py ROOT PLACE COUNT
+    unshare --mount --net python machines.py ROOT PLACE COUNT [BOUND …]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -20,10 +21,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-PACKAGES = ("systemd", "systemd-sysv", "dbus", "openssh-server", "python3", "curl")
+PACKAGES = ("systemd", "systemd-sysv", "dbus", "openssh-server", "python3", "curl", "cron")
 TOOLS = ("mmdebstrap", "systemd-nspawn", "unshare", "nsenter", "setpriv", "ip", "ssh-keygen")
 BUILD = (
     "--variant=minbase",
@@ -96,6 +97,22 @@ class Machine:
         command = [*enter, *limits, "sh", "-c", script]
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
 
+    def reboot(self) -> None:
+        """Let it go down in good order, and wait until it is up again."""
+        loop = parent(parent(self._leader))
+        before, deadline = self._leader, time.monotonic() + 60
+        self.run("systemctl reboot")
+        while True:
+            with contextlib.suppress(OSError, IndexError, subprocess.CalledProcessError):
+                self._leader = children(children(loop)[0])[0]
+                if self._leader != before:
+                    give(self._leader, self.address)
+                    if self.run("systemctl is-active multi-user.target ssh.service").returncode == 0:
+                        return
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} did not boot again")
+            time.sleep(0.05)
+
 
 class Lot:
     """Machines in one network.
@@ -127,11 +144,16 @@ class Lot:
 
 
 @contextlib.contextmanager
-def machines(count: int) -> Iterator[Lot]:
-    """So many machines, that accept connections by SSH."""
+def machines(count: int, bound: Sequence[str] = ()) -> Iterator[Lot]:
+    """So many machines, that accept connections by SSH.
+
+    Args:
+        count: how many.
+        bound: directories of this computer that they see, read-only: ``PATH`` or ``PATH:PATH there``.
+    """
     root = image()
     place = Path(tempfile.mkdtemp(prefix="ops-lot-"))
-    command = ["unshare", "--mount", "--net", sys.executable, __file__, root, place, str(count)]
+    command = ["unshare", "--mount", "--net", sys.executable, __file__, root, place, str(count), *bound]
     # A session of its own, so that Ctrl-C does not keep it from clearing away.
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -148,7 +170,7 @@ def machines(count: int) -> Iterator[Lot]:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def hold(root: Path, place: Path, count: int) -> None:
+def hold(root: Path, place: Path, count: int, bound: Sequence[str]) -> None:
     """Run machines until standard input ends, and leave nothing of them. To be run in namespaces of its own."""
     key = place / "id"
     started: list[subprocess.Popen[bytes]] = []
@@ -168,7 +190,7 @@ def hold(root: Path, place: Path, count: int) -> None:
             with (place / "known_hosts").open("a") as known:
                 known.write(f"{NETWORK}.{number} {public[0]} {public[1]}\n")
             groups += (own := control_groups(f"ops-{os.getpid()}-{number}"))
-            started.append(boot(disk, name, own))
+            started.append(boot(disk, name, own, bound))
         for number, machine in enumerate(started, start=2):
             address = f"{NETWORK}.{number}"
             connect(machine, address)
@@ -210,19 +232,21 @@ def control_groups(name: str) -> list[Path]:
     return groups
 
 
-def boot(disk: Path, name: str, groups: list[Path]) -> subprocess.Popen[bytes]:
+def boot(disk: Path, name: str, groups: list[Path], bound: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start a machine, none of whose processes outlive the one returned, nor that the caller."""
     join = "; ".join(f"echo $$ > {group}/cgroup.procs" for group in groups)
     nspawn = (
-        "exec setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount-proc "
         f"systemd-nspawn --quiet -D {disk} -M {name} --register=no --keep-unit "
-        "--network-bridge=br0 --resolv-conf=off --timezone=off --link-journal=no --boot"
+        "--network-bridge=br0 --resolv-conf=off --timezone=off --link-journal=no --boot "
+        + " ".join(shlex.quote(f"--bind-ro={path}") for path in bound)
     )
+    # It ends with 133 when the machine is to boot again.
+    again = shlex.quote(f"while {nspawn}; [ $? = 133 ]; do :; done")
+    enter = "exec setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount-proc"
     environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
     with disk.with_name("console").open("wb") as console:
-        return subprocess.Popen(
-            ["sh", "-c", f"{join}; {nspawn}"], env=environment, stdin=subprocess.DEVNULL, stdout=console, stderr=console
-        )
+        command = ["sh", "-c", f"{join}; {enter} sh -c {again}"]
+        return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
 
 
 def connect(machine: subprocess.Popen[bytes], address: str) -> None:
@@ -230,9 +254,7 @@ def connect(machine: subprocess.Popen[bytes], address: str) -> None:
     deadline = time.monotonic() + 60
     while True:
         with contextlib.suppress(OSError, IndexError, subprocess.CalledProcessError):
-            inside = ["nsenter", "-t", str(leader(machine)), "-n", "ip"]
-            run(*inside, "addr", "replace", f"{address}/24", "dev", "host0")
-            run(*inside, "link", "set", "host0", "up")
+            give(leader(machine), address)
             with socket.create_connection((address, 22), timeout=1) as connection:
                 if connection.recv(4) == b"SSH-":
                     return
@@ -241,12 +263,27 @@ def connect(machine: subprocess.Popen[bytes], address: str) -> None:
         time.sleep(0.05)
 
 
+def give(leader: int, address: str) -> None:
+    """Give an address to the machine whose first process this is."""
+    inside = ["nsenter", "-t", str(leader), "-n", "ip"]
+    run(*inside, "addr", "replace", f"{address}/24", "dev", "host0")
+    run(*inside, "link", "set", "host0", "up")
+
+
 def leader(machine: subprocess.Popen[bytes]) -> int:
-    """The process that is the machine's first: unshare's child is nspawn, whose child it is."""
-    found = machine.pid
-    for _ in range(2):
-        found = int(Path(f"/proc/{found}/task/{found}/children").read_text().split()[0])
-    return found
+    """The process that is the machine's first: unshare's child starts nspawn, whose child it is."""
+    return children(children(children(machine.pid)[0])[0])[0]
+
+
+def parent(process: int) -> int:
+    """The process that has started a process."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("PPid:"))
+
+
+def children(process: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 def remove(group: Path) -> None:
@@ -265,4 +302,4 @@ def run(*command: str | Path) -> None:
 
 
 if __name__ == "__main__":
-    hold(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    hold(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])

@@ -1,0 +1,79 @@
+"""Rows that an environment keeps of its own, whatever another one's data is put around them."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import psycopg
+from psycopg import sql
+
+from ops.database import Postgres
+from ops.errors import DatabaseError
+from ops.worker.connection import connect
+from ops.worker.progress import say
+from ops.worker.pulse import Pulse
+
+_COLUMNS = """
+    SELECT attname FROM pg_attribute
+     WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum
+"""
+_SEQUENCES = """
+    SELECT s.oid::regclass::text, pg_sequence_last_value(s.oid)
+      FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+     WHERE d.classid = 'pg_class'::regclass AND d.refobjid = to_regclass(%s) AND d.deptype IN ('a', 'i')
+"""
+
+
+def put_back(database: Postgres, target: Postgres, tables: list[str], pulse: Pulse) -> dict[str, int]:
+    """Copy the rows of some tables from the database as it is into the new one; how many, by table.
+
+    What the new table has no column for is left out, and said; a table that is not there yet stays empty.
+
+    Args:
+        database: as it is; only read.
+        target: the new one, without constraints yet.
+        tables: names with schema, as SQL.
+        pulse: is told of what moves.
+
+    Raises:
+        DatabaseError: the rows do not fit the new table; names it, and no value of it.
+    """
+    found: dict[str, int] = {}
+    with closing(connect(database, watched=pulse.cuts)) as old, closing(connect(target, watched=pulse.cuts)) as new:
+        old.execute("SET row_security = off")
+        for table in tables:
+            here = [str(column) for (column,) in old.execute(_COLUMNS, [table])]
+            there = [str(column) for (column,) in new.execute(_COLUMNS, [table])]
+            columns = [column for column in there if column in here]
+            if not here or not columns:
+                say(f"{table} has no rows of its own yet: it stays empty")
+                found[table] = 0
+                continue
+            if lost := [column for column in here if column not in there]:
+                say(f"{table} has no {', '.join(lost)} any more: left out of its own rows")
+            found[table] = _copy(old, new, table, columns, pulse)
+            for sequence, value in old.execute(_SEQUENCES, [table]).fetchall():
+                if value is not None:
+                    new.execute("SELECT setval(to_regclass(%s), %s)", [sequence, value])
+    return found
+
+
+def _copy(old: psycopg.Connection, new: psycopg.Connection, table: str, columns: list[str], pulse: Pulse) -> int:
+    named = sql.SQL(", ").join(map(sql.Identifier, columns))
+    name = sql.SQL(table)
+    with old.cursor() as source, new.cursor() as sink:
+        try:
+            with (
+                source.copy(sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(named, name)) as rows,
+                sink.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(name, named)) as filled,
+            ):
+                for block in rows:
+                    filled.write(block)
+                    pulse.beat()
+        except psycopg.Error as error:
+            # What PostgreSQL says of a row quotes it.
+            raise DatabaseError(
+                f"the own rows of {table} do not fit the new table: PostgreSQL {type(error).__name__}",
+                "Look at what was changed in production; or write another rule for the table",
+            ) from None
+        return sink.rowcount

@@ -1,0 +1,242 @@
+"""Staging refreshed from production as typed: masked, proved, swapped in, and as it was when anything fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+import signal
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from pyinfra_command import CommandLine
+from standins.neon import NeonApi
+
+from ops import BackupOf, BranchOf, Directory, Environment, Refresh, Rows, Sql
+from ops.masking import Masking
+from ops.record import runs
+from ops.sandbox import masking
+from ops.stores import open_store
+
+pytestmark = pytest.mark.slow
+
+TABLES = {**masking.TABLES, "public.api_keys": "own"}
+
+
+class Staging:
+    """An environment of its own beside the shop, which is its production.
+
+    Args:
+        place: for its files.
+        production: the worker on production.
+    """
+
+    def __init__(self, place: Path, production) -> None:
+        self.production = production
+        self.shop = dataclasses.replace(production.shop, name=f"{production.shop.name}_staging")
+        with closing(psycopg.connect(self.shop.server.url(), autocommit=True)) as connection:
+            make = sql.SQL("CREATE DATABASE {} OWNER {}")
+            connection.execute(make.format(sql.Identifier(self.shop.name), sql.Identifier(self.shop.user)))
+        self.pyinfra = CommandLine(place)
+        self.migrations = place / "migrations"
+        self.migrations.mkdir()
+        (self.migrations / "0001_staging_only.sql").write_text("CREATE TABLE staging_only (id int PRIMARY KEY);")
+        (place / "store").mkdir()
+        self.store = Directory(path=str(place / "store"))
+        self.describe()
+
+    def describe(self, checks=(), tables=TABLES, **more) -> None:
+        """Write the inventory."""
+        source = BackupOf(environment="test", database=self.production.shop.name, store=self.production.store)
+        described = {
+            "name": "staging",
+            "database": self.shop.description(),
+            "store": self.store,
+            "migrations": Sql(directory=str(self.migrations)),
+            "refresh": Refresh(source=source, masking=Masking(salt="a salt of the tests", tables=tables)),
+            "checks": checks,
+            **more,
+        }
+        self.environment = Environment(**described)
+        self.pyinfra.describe(self.environment, runner=["@local"])
+
+    def type(self, *words: str):
+        """Type it."""
+        return self.pyinfra.run("deploys/refresh.py", *words)
+
+    def ask(self, query: str):
+        """One row of staging."""
+        with closing(psycopg.connect(self.shop.url)) as connection:
+            return connection.execute(query).fetchone()
+
+    def databases(self) -> set[str]:
+        """Those of this test."""
+        with closing(psycopg.connect(self.shop.server.url())) as connection:
+            found = connection.execute("SELECT datname FROM pg_database WHERE NOT datistemplate")
+            names = {name for (name,) in found}
+        return {name for name in names if name.startswith((self.shop.name, "ops_refresh_staging"))}
+
+
+@pytest.fixture
+def staging(tmp_path: Path, worker) -> Staging:
+    """Staging with API keys of its own, and a proven backup of production with other ones."""
+    with closing(psycopg.connect(worker.shop.url, autocommit=True)) as connection:
+        connection.execute("CREATE TABLE api_keys (id serial PRIMARY KEY, key text UNIQUE)")
+        connection.execute("INSERT INTO api_keys (key) VALUES ('production-secret-key')")
+    assert worker.ask("dump").code == 0
+    assert worker.ask("drill").code == 0
+    staging = Staging(tmp_path, worker)
+    with closing(psycopg.connect(staging.shop.url, autocommit=True)) as connection:
+        connection.execute("CREATE TABLE api_keys (id serial PRIMARY KEY, key text UNIQUE)")
+        connection.execute("INSERT INTO api_keys (key) SELECT 'staging-' || n FROM generate_series(1, 5) n")
+    return staging
+
+
+def test_staging_is_refreshed_once_masked_and_keeps_what_is_its_own(staging, shop):
+    role = f"reader_{secrets.token_hex(4)}"
+    with closing(psycopg.connect(shop.server.url(staging.shop.name), autocommit=True)) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
+        connection.execute(sql.SQL("GRANT SELECT ON api_keys TO {}").format(sql.Identifier(role)))
+    staging.describe(checks=[Rows(name="customers", query="SELECT count(*) FROM customers", at_least=10)])
+    try:
+        run = staging.type()
+        assert run.returncode == 0, run.stderr
+        assert f"is {staging.environment.refresh.source.environment}/" in run.stderr
+        with closing(psycopg.connect(shop.url)) as production:
+            wanted = production.execute("SELECT count(*), sum(id) FROM customers").fetchone()
+            emails = {email for (email,) in production.execute("SELECT email FROM customers")}
+            invoices = production.execute("SELECT last_value FROM invoice_number").fetchone()
+        assert staging.ask("SELECT count(*), sum(id) FROM customers") == wanted
+        with closing(psycopg.connect(staging.shop.url)) as connection:
+            fakes = {email for (email,) in connection.execute("SELECT email FROM customers")}
+            assert not emails & fakes
+            assert len(fakes) == len(emails)
+            (constraints,) = connection.execute("SELECT count(*) FROM pg_constraint WHERE contype = 'f'").fetchone()
+            assert constraints >= 10
+        assert staging.ask("SELECT count(*) FROM payments") == (0,)
+        assert staging.ask("SELECT count(*) FROM reviews WHERE stars = 1") == (0,)
+        assert staging.ask("SELECT count(*), min(key) FROM api_keys") == (5, "staging-1")
+        assert staging.ask("INSERT INTO api_keys (key) VALUES ('new') RETURNING id") == (6,)
+        assert staging.ask("SELECT last_value FROM invoice_number") == invoices
+        assert staging.ask(f"SELECT has_table_privilege('{role}', 'api_keys', 'SELECT')") == (True,)
+        assert staging.ask("SELECT to_regclass('staging_only') IS NOT NULL") == (True,)
+        (kept,) = staging.databases() - {staging.shop.name}
+        assert kept.startswith(f"{staging.shop.name}_before_")
+
+        again = staging.type()
+        assert again.returncode == 0, again.stderr
+        assert "already: nothing to refresh" in again.stderr
+        assert staging.databases() == {staging.shop.name, kept}
+
+        run = staging.type("--data", f"backup={staging.production.ask('list').answer['backups'][0]['id']}")
+        assert run.returncode == 0, run.stderr
+        (now_kept,) = staging.databases() - {staging.shop.name}
+        assert now_kept != kept
+        assert [one.result for one in runs(open_store(staging.store), "staging", 5)][:1] == ["done"]
+    finally:
+        with closing(psycopg.connect(shop.server.url(), autocommit=True)) as connection:
+            for name in staging.databases():
+                drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+                connection.execute(drop)
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+def test_a_column_without_a_rule_ends_it_before_any_row_is_anywhere(staging, shop):
+    with closing(psycopg.connect(shop.url, autocommit=True)) as connection:
+        connection.execute("ALTER TABLE customers ADD COLUMN birthday date, ADD COLUMN phones text[]")
+    assert staging.production.ask("dump").code == 0
+    assert staging.production.ask("drill").code == 0
+    before = staging.databases()
+    run = staging.type()
+    assert run.returncode == 1
+    assert '"birthday": ' in run.stderr
+    assert '"phones": ' in run.stderr
+    assert "2 are not classified" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert staging.databases() == before
+    assert staging.ask("SELECT count(*) FROM api_keys") == (5,)
+
+
+def test_what_does_not_hold_after_the_swap_is_swapped_back(staging):
+    staging.describe(checks=[Rows(name="payments", query="SELECT count(*) FROM payments", at_least=10)])
+    run = staging.type()
+    assert run.returncode == 1
+    assert "the database that was there serves again" in run.stderr
+    assert staging.ask("SELECT to_regclass('customers') IS NULL") == (True,)
+    assert staging.ask("SELECT count(*) FROM api_keys") == (5,)
+
+
+def test_a_migration_that_fails_leaves_staging_as_it_was(staging):
+    (staging.migrations / "0002_broken.sql").write_text("ALTER TABLE customers ADD CONSTRAINT x CHECK (id < 0);")
+    run = staging.type()
+    assert run.returncode == 1
+    assert "the database stayed as it was" in run.stderr
+    assert "0002_broken" in run.stderr
+    assert staging.ask("SELECT to_regclass('customers') IS NULL") == (True,)
+
+
+def test_killed_in_the_middle_it_is_swept_away_and_done_the_next_time(staging):
+    with staging.pyinfra.begun("deploys/refresh.py") as begun:
+        begun.wait_until(lambda: any(name.startswith("ops_refresh_staging") for name in staging.databases()), 60)
+        os.killpg(begun.process.pid, signal.SIGKILL)
+    run = staging.type()
+    assert run.returncode == 0, run.stderr
+    names = staging.databases() - {staging.shop.name}
+    assert [name.startswith(f"{staging.shop.name}_before_") for name in names] == [True]
+
+
+def test_a_protected_environment_is_never_refreshed(staging):
+    text = staging.pyinfra.inventory.read_text()
+    staging.pyinfra.inventory.write_text(text.replace("'protected': False", "'protected': True"))
+    run = staging.type()
+    assert run.returncode == 1
+    assert "a protected environment is never refreshed from another" in run.stderr
+    staging.describe(refresh=None)
+    run = staging.type()
+    assert "does not say where it is refreshed from" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_it_can_come_from_a_branch_on_neon_which_is_gone_afterwards(staging, shop):
+    with NeonApi(shop.server, shop.name, shop.user, shop.password) as neon:
+        source = BranchOf(environment="test", neon=neon.described())
+        masked = Masking(salt="a salt of the tests", tables=TABLES)
+        staging.describe(refresh=Refresh(source=source, masking=masked))
+        run = staging.type()
+        assert run.returncode == 0, run.stderr
+        assert neon.names() == {"main"}
+        made = [request.body["branch"] for request in neon.asked("POST", "/branches")]
+        assert [one["name"].startswith("ops-refresh-staging-") for one in made] == [True]
+        assert "expires_at" in made[0]
+        assert not neon.violations
+    with closing(psycopg.connect(shop.url)) as production:
+        wanted = production.execute("SELECT count(*), sum(id) FROM customers").fetchone()
+    assert staging.ask("SELECT count(*), sum(id) FROM customers") == wanted
+    assert staging.ask("SELECT count(*) FROM customers WHERE email NOT LIKE '%@example.com'") == (0,)
+
+
+def test_rules_are_proposed_by_name_type_and_values_of_which_none_is_shown(staging, shop):
+    with closing(psycopg.connect(shop.url, autocommit=True)) as connection:
+        connection.execute("CREATE TABLE contacts (id int PRIMARY KEY, state text, how text, ref text, memo text)")
+        connection.execute(
+            "INSERT INTO contacts SELECT n, CASE n % 2 WHEN 0 THEN 'open' ELSE 'shut' END, 'p' || n || '@corp.test',"
+            " 'sk_live_0123456789abcdef' || n, 'met at the fair, wants ' || n FROM generate_series(1, 300) n"
+        )
+    assert staging.production.ask("dump").code == 0
+    assert staging.production.ask("drill").code == 0
+    before = staging.databases()
+    run = staging.pyinfra.run("deploys/classify.py")
+    assert run.returncode == 0, run.stderr
+    lines = [line.strip() for line in run.stderr.splitlines()]
+    assert '"id": "keep",  # integer: it numbers rows' in lines
+    assert '"how": "fake email",  # text: 100% of 300 values look like e-mail addresses' in lines
+    assert '"ref": "hash",  # text: 100% of 300 values look like keys or hashes' in lines
+    assert '"state": "keep",  # text: 2 different values among 300: is it a kind or a state?' in lines
+    assert '"memo": "fake text",  # text: a text' in lines
+    assert "5 columns of test/" in run.stderr
+    assert "corp.test" not in run.stderr
+    assert "sk_live" not in run.stderr
+    assert staging.databases() == before
