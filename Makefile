@@ -39,10 +39,11 @@ quick: .venv/dev  ## Run the tests without those that take long
 lint: .venv/dev  ## Check style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-bench: .venv/dev  ## Measure against pg_dump, pg_restore and the runbooks' shell line; every step at 1.3 GB; 200 checks
+bench: .venv/dev  ## Measure against pg_dump, pg_restore and the runbooks' shell line; every step at 1.3 GB, a refresh as well; 200 checks
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m bench.steps
 	@$(BIN)/python -m bench.checks
+	@$(BIN)/python -m bench.refresh
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
