@@ -19,7 +19,7 @@ from ops.masking import (
     Null,
     Shift,
 )
-from ops.worker.masks import HASHED, NOISY, SHIFTED, longest
+from ops.worker.masks import HASHED, NOISY, SHIFTED, constant, longest
 from ops.worker.rows import Name
 from ops.worker.survey import TEXTS, Column, Reference, Survey, Table
 
@@ -43,6 +43,8 @@ def misfit(rule: AnyRule, column: Column, table: Table, distinct: bool) -> str |
     if isinstance(rule, Constant):
         if isinstance(rule.value, dict | list) and type.name not in ("json", "jsonb") and not type.array:
             return f"a list or a table is no {type.shown}"
+        if type.length is not None and not type.array and len(constant(rule, type)) > type.length:
+            return f"the constant is longer than {type.shown}"
         return None
     if isinstance(rule, Shift) and rule.by is not None and rule.by not in (one.name for one in table.columns):
         return f"there is no column {rule.by} to shift it by"
