@@ -223,7 +223,7 @@ class _Run:
             if one.taken.endswith("(FREEZE)"):
                 # Only so may the rows be written as old ones, which no vacuum has to visit again.
                 far.execute(f"TRUNCATE ONLY {_sql(one.into)}")
-            rows = pipe(near, one.asked, far, one.taken, self._moved)
+            rows = pipe(near, f"COPY ({one.asked}) TO STDOUT", far, one.taken, self._moved)
             far.execute("COMMIT")
         except psycopg.Error as error:
             raise _told(one.name, error) from None

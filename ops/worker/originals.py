@@ -220,7 +220,8 @@ class _Scan:
         rows = f"{self._rows(table, WHOLE)} CROSS JOIN LATERAL ({' UNION ALL '.join(values)}) AS v(place, value)"
         pipe(
             self._far,
-            f"SELECT DISTINCT place, {self._hash('lower(btrim(value))')} FROM {rows} WHERE length(value) >= {SHORTEST}",
+            f"COPY (SELECT DISTINCT place, {self._hash('lower(btrim(value))')} FROM {rows}"
+            f" WHERE length(value) >= {SHORTEST}) TO STDOUT",
             self._near,
             "COPY pg_temp.ops_found FROM STDIN",
             lambda size: self._pulse.beat(),

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from faulty_proxy import FaultyProxy
-from harness import Run, Site
+from harness import REPOSITORY, Run, Site
 from link import Link
 
 from ops import S3
 from ops.errors import StoreUnreachable
+from ops.sandbox.shop import Shop
 
 pytestmark = pytest.mark.slow
 DEADLINE = 2
@@ -112,3 +117,40 @@ def endpoint(site: Site) -> str:
     """Where the store of a site listens."""
     assert isinstance(site.store, S3) and site.store.endpoint
     return site.store.endpoint
+
+
+PIPING = """
+import sys
+from contextlib import closing
+from ops import Postgres
+from ops.worker.connection import connect
+from ops.worker.piped import pipe
+from ops.worker.pulse import Pulse
+
+near, far = (Postgres(url=sys.stdin.readline().strip()) for _ in range(2))
+deadline = float(sys.argv[1])
+with Pulse(deadline, far) as pulse, closing(connect(near, watched=pulse.cuts)) as near, closing(connect(far)) as far:
+    far.execute("CREATE TABLE taken (number int, filling text)")
+    given = "COPY (SELECT n, repeat('x', 1000) FROM generate_series(1, 100000) n) TO STDOUT"
+    pipe(near, given, far, "COPY taken FROM STDIN", lambda size: print("moved", flush=True))
+"""
+
+
+@pytest.mark.parametrize(("deadline", "ended_by"), [(DEADLINE, "Stalled"), (300, "KeyboardInterrupt")])
+def test_rows_between_two_databases_that_stand_still_are_cut_or_interrupted(shop: Shop, deadline: int, ended_by: str):
+    with Link(shop.server.port, stall_after=2_000_000) as link:
+        command = [sys.executable, "-c", PIPING, str(deadline)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, cwd=REPOSITORY, text=True, **pipes) as process:
+            url = shop.url.replace(f":{shop.server.port}/", f":{link.port}/")
+            process.stdin.write(f"{url}\n{shop.url}\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "moved\n", process.stderr.read()
+            try:
+                if ended_by == "KeyboardInterrupt":
+                    time.sleep(1)
+                    process.send_signal(signal.SIGINT)
+                _, said = process.communicate(timeout=SOON)
+            finally:
+                process.kill()
+        assert ended_by in said.splitlines()[-1]
