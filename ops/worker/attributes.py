@@ -119,6 +119,11 @@ class Attributes:
         return left
 
 
+def exists(connection: psycopg.Connection, database: str) -> bool:
+    """Whether the server has a database of this name."""
+    return connection.execute("SELECT FROM pg_database WHERE datname = %s", [database]).fetchone() is not None
+
+
 def mark(connection: psycopg.Connection, database: str, **told: str) -> None:
     """Write down something about a database, at the end of its comment."""
     comment, known = _commented(connection, database)

@@ -13,7 +13,7 @@ from ops.database import Postgres
 from ops.errors import BackupDamaged, BackupMissing, ConfigurationError, DatabaseError
 from ops.lock import Lock
 from ops.stores import open_store
-from ops.worker.attributes import Attributes, mark, marks
+from ops.worker.attributes import Attributes, exists, mark, marks
 from ops.worker.catalogue import DUMP, Backup, Catalogue, State
 from ops.worker.check import intact
 from ops.worker.connection import connect, failure
@@ -130,7 +130,7 @@ def vacated(database: Postgres, name: str) -> None:
         DatabaseError: it is none of ours, or is still in use.
     """
     with closing(connect(database)) as connection:
-        if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
+        if not exists(connection, name):
             return
         known = marks(connection, name)
     if not known:

@@ -20,12 +20,12 @@ from ops.worker.classification import is_key, quoted
 from ops.worker.connection import connect
 from ops.worker.drill import scratch_name
 from ops.worker.likely import Likely, likely
-from ops.worker.origin import opened, restore_section
+from ops.worker.origin import opened, surveyed
 from ops.worker.pulse import Pulse
 from ops.worker.request import Request
-from ops.worker.restore import created, drop
+from ops.worker.restore import drop
 from ops.worker.rows import Name
-from ops.worker.survey import TEXTS, Column, Survey, Table, survey
+from ops.worker.survey import TEXTS, Column, Survey, Table
 
 SAMPLE = 500
 """Values of a column that are looked at."""
@@ -63,10 +63,7 @@ def run(request: Request) -> dict[str, Any]:
         origin = stack.enter_context(opened(described.source, request.backup, request.environment))
         pulse = stack.enter_context(Pulse(database.deadline, database, name))
         archive = stack.enter_context(origin.archive(pulse))
-        with created(database, name, origin.locale, pulse):
-            restore_section("schema", archive, origin.major, database, name, 1, pulse)
-            with closing(connect(database, name, pulse.cuts)) as connection:
-                found = survey(connection)
+        found, _ = surveyed(origin, archive, database, name, pulse)
         source = stack.enter_context(origin.originals(server, scratch, archive, request.jobs))
         with closing(connect(source, watched=pulse.cuts)) as connection:
             lines, columns = proposed(connection, found, described.masking)

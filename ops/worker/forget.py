@@ -5,11 +5,9 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Any
 
-import psycopg
-
 from ops.lock import Lock
 from ops.stores import open_store
-from ops.worker.attributes import marks
+from ops.worker.attributes import exists, marks
 from ops.worker.beside import LOCK
 from ops.worker.catalogue import Catalogue
 from ops.worker.connection import connect
@@ -32,12 +30,8 @@ def run(request: Request) -> dict[str, Any]:
             here = marks(connection, request.database.name())
             replaced = marks(connection, here.get("before", "")) if "masked" in here else {}
             names = [replaced[what] for what in ("before", "undone") if "masked" in replaced and what in replaced]
-            there = [name for name in names if _exists(connection, name)]
+            there = [name for name in names if exists(connection, name)]
         for name in there:
             say(f"dropping {name}, which an earlier refresh had kept")
             drop(request.database, name)
     return {"changed": bool(there), "dropped": there}
-
-
-def _exists(connection: psycopg.Connection, name: str) -> bool:
-    return connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is not None

@@ -18,7 +18,7 @@ from ops.worker.connection import connect
 from ops.worker.copy import Copy, branched, copied
 from ops.worker.fingerprint import fingerprint
 from ops.worker.privileges import lacking, unrecordable
-from ops.worker.progress import say
+from ops.worker.progress import say, timed
 from ops.worker.rehearsal import Rehearsal, rehearse
 from ops.worker.request import Request
 from ops.worker.way import Way
@@ -65,11 +65,8 @@ class Gate:
 
     def step(self, name: str, answer: dict[str, Any], do: Any) -> Any:
         """Do it, and write down the seconds that it takes."""
-        began = time.monotonic()
-        try:
+        with timed(answer["seconds"], name):
             return do()
-        finally:
-            answer["seconds"][name] = round(time.monotonic() - began, 3)
 
     def state(self) -> tuple[Status, tuple[Migration, ...]]:
         """The status of the real database, and what has this way to go."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -22,13 +21,14 @@ from ops.worker.catalogue import DUMP, Catalogue
 from ops.worker.check import intact
 from ops.worker.connection import connect
 from ops.worker.drill import OPTIONS
+from ops.worker.fingerprint import fingerprint
 from ops.worker.manifest import Locale, Manifest
-from ops.worker.program import PIPE, started
 from ops.worker.progress import Meter, say
 from ops.worker.pulse import Pulse
-from ops.worker.restore import created, from_file
-from ops.worker.restore import fetched as fetched_from
+from ops.worker.restore import created, fetched, from_file
+from ops.worker.schema_only import dumped
 from ops.worker.snapshot import locale
+from ops.worker.survey import Survey, survey
 
 
 class Origin(ABC):
@@ -85,10 +85,8 @@ class OfBackup(Origin):
     def archive(self, pulse: Pulse) -> Iterator[IO[bytes]]:
         """See ``Origin``."""
         assert self.manifest is not None
-        key = self._catalogue.key(self.backup.id, DUMP)
-        with fetched_from(
-            self._catalogue.store, key, self.manifest.dump, Meter(self.manifest.dump.size), pulse
-        ) as archive:
+        key, dump = self._catalogue.key(self.backup.id, DUMP), self.manifest.dump
+        with fetched(self._catalogue.store, key, dump, Meter(dump.size), pulse) as archive:
             yield archive
 
     @contextmanager
@@ -139,13 +137,7 @@ class OfBranch(Origin):
         """See ``Origin``. The schema alone: the rows are read from the branch itself."""
         pg_dump = tools.for_dump(self.major, self._database.bin_dir)
         self.major = pg_dump.major
-        with tempfile.TemporaryFile() as archive:
-            arguments = ["--format=custom", "--schema-only", "--dbname=service=ops"]
-            with started(pg_dump, arguments, self._database, pulse) as program:
-                while piece := program.output.read(PIPE):
-                    archive.write(piece)
-                program.succeed()
-            archive.flush()
+        with dumped(pg_dump, self._database, pulse) as archive:
             yield archive
 
     @contextmanager
@@ -201,6 +193,27 @@ def restore_section(
     arguments = ["--exit-on-error", "--verbose", *OPTIONS, which, "--dbname=service=ops"]
     tool = tools.for_restore(major, server.bin_dir)
     from_file(tool, arguments, server, database, pulse, archive, jobs, Meter())
+
+
+def surveyed(
+    origin: Origin, archive: IO[bytes], database: Postgres, name: str, pulse: Pulse
+) -> tuple[Survey, dict[str, str]]:
+    """What there is, and its fingerprint, by the schema alone: before any row is anywhere.
+
+    Args:
+        origin: where the data comes from.
+        archive: its dump.
+        database: on whose server the schema is looked at.
+        name: of the database that is made for it, and is gone afterwards.
+        pulse: cuts it when nothing moves.
+
+    Raises:
+        OpsError: one line.
+    """
+    with created(database, name, origin.locale, pulse):
+        restore_section("schema", archive, origin.major, database, name, 1, pulse)
+        with closing(connect(database, name, pulse.cuts)) as connection:
+            return survey(connection), fingerprint(connection)
 
 
 def closed_to_others(server: Postgres, name: str) -> None:

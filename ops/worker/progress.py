@@ -43,6 +43,21 @@ def reporting(line: Callable[[], str]) -> Iterator[None]:
         thread.join()
 
 
+@contextmanager
+def timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    """Write down the seconds that the block takes, however it ends.
+
+    Args:
+        seconds: of each step.
+        step: the name of this one.
+    """
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds[step] = round(time.monotonic() - began, 3)
+
+
 class Meter:
     """Counts bytes and gives their rate.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,7 @@ from ops.worker.connection import connect
 from ops.worker.copy import Copy
 from ops.worker.fingerprint import differences, fingerprint
 from ops.worker.locks import INTERVAL, STRENGTH, Held, LockWatch
-from ops.worker.progress import say
+from ops.worker.progress import say, timed
 from ops.worker.reverted_rows import Table, contents, losses
 from ops.worker.rows import count, tables
 from ops.worker.way import Way
@@ -196,11 +195,8 @@ def _changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
 
 
 def _timed(found: Rehearsal, step: str, do: Any) -> Applied:
-    began = time.monotonic()
-    try:
+    with timed(found.seconds, step):
         return do()  # type: ignore[no-any-return]
-    finally:
-        found.seconds[step] = round(time.monotonic() - began, 3)
 
 
 def _judge_locks(found: Rehearsal, description: Migrations) -> None:

@@ -20,7 +20,7 @@ from ops.database import Postgres
 from ops.errors import DatabaseError, LockHeld, OpsError
 from ops.lock import Lock
 from ops.stores import open_store
-from ops.worker.attributes import mark, marks
+from ops.worker.attributes import exists, mark, marks
 from ops.worker.beside import LOCK, beside
 from ops.worker.catalogue import Catalogue
 from ops.worker.connection import connect, failure
@@ -81,7 +81,7 @@ def _undo(database: Postgres, look: bool) -> dict[str, Any]:
         # What came back by an undo may itself have been restored, long ago: that is not what is meant.
         if before is None or "undone" in known:
             return {"changed": False}
-        if not _exists(connection, before):
+        if not exists(connection, before):
             raise DatabaseError(
                 f"{before}, which {name} replaced, is not there any more", "Restore a backup: deploys/restore.py"
             )
@@ -168,7 +168,7 @@ def _free(connection: psycopg.Connection, stem: str) -> str:
     """A name with the time in it, that no database has."""
     while True:
         name = f"{stem}_{clock.now():%Y%m%dT%H%M%SZ}"
-        if not _exists(connection, name):
+        if not exists(connection, name):
             return name
         time.sleep(0.2)
 
@@ -177,7 +177,3 @@ def _kept(connection: psycopg.Connection, name: str) -> list[str]:
     """What swaps have kept, the newest first."""
     query = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY datname DESC"
     return [str(found) for (found,) in connection.execute(query, [f"{name}_before_"])]
-
-
-def _exists(connection: psycopg.Connection, name: str) -> bool:
-    return connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is not None
