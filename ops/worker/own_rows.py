@@ -10,8 +10,10 @@ from psycopg import sql
 from ops.database import Postgres
 from ops.errors import DatabaseError
 from ops.worker.connection import connect
+from ops.worker.piped import pipe
 from ops.worker.progress import say
 from ops.worker.pulse import Pulse
+from ops.worker.rows import Name
 
 _COLUMNS = """
     SELECT attname FROM pg_attribute
@@ -24,7 +26,7 @@ _SEQUENCES = """
 """
 
 
-def put_back(database: Postgres, target: Postgres, tables: list[str], pulse: Pulse) -> dict[str, int]:
+def put_back(database: Postgres, target: Postgres, tables: list[Name], pulse: Pulse) -> dict[str, int]:
     """Copy the rows of some tables from the database as it is into the new one; how many, by table.
 
     What the new table has no column for is left out, and said; a table that is not there yet stays empty.
@@ -32,7 +34,7 @@ def put_back(database: Postgres, target: Postgres, tables: list[str], pulse: Pul
     Args:
         database: as it is; only read.
         target: the new one, without constraints yet.
-        tables: names with schema, as SQL.
+        tables: their names.
         pulse: is told of what moves.
 
     Raises:
@@ -41,39 +43,33 @@ def put_back(database: Postgres, target: Postgres, tables: list[str], pulse: Pul
     found: dict[str, int] = {}
     with closing(connect(database, watched=pulse.cuts)) as old, closing(connect(target, watched=pulse.cuts)) as new:
         old.execute("SET row_security = off")
-        for table in tables:
+        for name in tables:
+            table = name.quoted().as_string(old)
             here = [str(column) for (column,) in old.execute(_COLUMNS, [table])]
             there = [str(column) for (column,) in new.execute(_COLUMNS, [table])]
             columns = [column for column in there if column in here]
             if not here or not columns:
-                say(f"{table} has no rows of its own yet: it stays empty")
-                found[table] = 0
+                say(f"{name} has no rows of its own yet: it stays empty")
+                found[str(name)] = 0
                 continue
             if lost := [column for column in here if column not in there]:
-                say(f"{table} has no {', '.join(lost)} any more: left out of its own rows")
-            found[table] = _copy(old, new, table, columns, pulse)
+                say(f"{name} has no {', '.join(lost)} any more: left out of its own rows")
+            found[str(name)] = _copy(old, new, name, columns, pulse)
             for sequence, value in old.execute(_SEQUENCES, [table]).fetchall():
                 if value is not None:
                     new.execute("SELECT setval(to_regclass(%s), %s)", [sequence, value])
     return found
 
 
-def _copy(old: psycopg.Connection, new: psycopg.Connection, table: str, columns: list[str], pulse: Pulse) -> int:
+def _copy(old: psycopg.Connection, new: psycopg.Connection, name: Name, columns: list[str], pulse: Pulse) -> int:
     named = sql.SQL(", ").join(map(sql.Identifier, columns))
-    name = sql.SQL(table)
-    with old.cursor() as source, new.cursor() as sink:
-        try:
-            with (
-                source.copy(sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(named, name)) as rows,
-                sink.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(name, named)) as filled,
-            ):
-                for block in rows:
-                    filled.write(block)
-                    pulse.beat()
-        except psycopg.Error as error:
-            # What PostgreSQL says of a row quotes it.
-            raise DatabaseError(
-                f"the own rows of {table} do not fit the new table: PostgreSQL {type(error).__name__}",
-                "Look at what was changed in production; or write another rule for the table",
-            ) from None
-        return sink.rowcount
+    given = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(named, name.quoted()).as_string(old)
+    taken = sql.SQL("COPY {} ({}) FROM STDIN").format(name.quoted(), named).as_string(new)
+    try:
+        return pipe(old, given, new, taken, lambda size: pulse.beat())
+    except psycopg.Error as error:
+        # What PostgreSQL says of a row quotes it.
+        raise DatabaseError(
+            f"the own rows of {name} do not fit the new table: PostgreSQL {type(error).__name__}",
+            "Look at what was changed in production; or write another rule for the table",
+        ) from None

@@ -16,7 +16,7 @@ from pyinfra_command import CommandLine
 from standins.neon import NeonApi
 
 from ops import BackupOf, BranchOf, Directory, Environment, Refresh, Rows, Sql
-from ops.masking import Masking
+from ops.masking import Masking, Shift
 from ops.record import runs
 from ops.sandbox import masking
 from ops.stores import open_store
@@ -240,3 +240,24 @@ def test_rules_are_proposed_by_name_type_and_values_of_which_none_is_shown(stagi
     assert "corp.test" not in run.stderr
     assert "sk_live" not in run.stderr
     assert staging.databases() == before
+
+
+def test_a_masked_key_of_partitions_and_names_in_quotes_are_whole_as_well(staging, shop):
+    with closing(psycopg.connect(shop.url, autocommit=True)) as connection:
+        connection.execute("CREATE TABLE visits (at date NOT NULL) PARTITION BY RANGE (at)")
+        connection.execute(
+            "CREATE TABLE visits_2026 PARTITION OF visits FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')"
+        )
+        connection.execute("CREATE TABLE visits_rest PARTITION OF visits DEFAULT")
+        connection.execute("INSERT INTO visits SELECT date '2025-11-01' + n FROM generate_series(1, 400) n")
+        connection.execute('CREATE TABLE "Own.Keys" (key text)')
+    with closing(psycopg.connect(staging.shop.url, autocommit=True)) as connection:
+        connection.execute('CREATE TABLE "Own.Keys" (key text)')
+        connection.execute("""INSERT INTO "Own.Keys" VALUES ('ours')""")
+    assert staging.production.ask("dump").code == 0
+    assert staging.production.ask("drill").code == 0
+    staging.describe(tables={**TABLES, "public.visits": {"at": Shift(days=300)}, 'public."Own.Keys"': "own"})
+    run = staging.type()
+    assert run.returncode == 0, run.stderr
+    assert staging.ask("SELECT count(*) FROM visits") == (400,)
+    assert staging.ask('SELECT key FROM "Own.Keys"') == ("ours",)
