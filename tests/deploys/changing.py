@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from command_line import CommandLine, Typed
-
-from ops.environment import root
 
 DEPLOY = """
 import time
@@ -77,16 +74,7 @@ class Changing:
     @contextmanager
     def begun(self, *words: str) -> Iterator[subprocess.Popen[str]]:
         """Start it in a process group of its own, as a shell does."""
-        with subprocess.Popen(
-            self.pyinfra.command("-y", str(self.deploy), *words),
-            cwd=root(),
-            env={**os.environ, **self.pyinfra.secrets},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        ) as process:
+        with self.pyinfra.start("-y", str(self.deploy), *words, stderr=subprocess.PIPE) as process:
             try:
                 yield process
             finally:

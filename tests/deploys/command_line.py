@@ -74,15 +74,16 @@ class CommandLine:
     def command(self, *arguments: str) -> list[str]:
         return [str(Path(sys.executable).with_name("pyinfra")), str(self.inventory), *arguments]
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Type it, in a process group of its own, and do not wait."""
+    def start(self, *arguments: str, stderr: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+        """Type it, in a process group of its own as a shell does, and do not wait."""
         return subprocess.Popen(
             self.command(*arguments),
             cwd=root(),
             env={**os.environ, **self.secrets},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=stderr,
+            text=True,
             start_new_session=True,
         )
 

@@ -6,12 +6,10 @@ from pathlib import Path
 import pytest
 from asked import Asked
 from command_line import CommandLine
-from servers import running
-from story import ONE, Story
+from story import Story, begun
 
 from ops import S3
 from ops.sandbox.shop import Shop
-from ops.sandbox.supervisor import WebServer
 
 
 @pytest.fixture
@@ -29,8 +27,5 @@ def worker(shop: Shop, store_s3: S3) -> Asked:
 @pytest.fixture
 def story(pyinfra: CommandLine, worker: Asked, tmp_path: Path) -> Iterator[Story]:
     """The shop, of which release 1 serves."""
-    web = WebServer(tmp_path / "web")
-    with running(web):
-        story = Story(pyinfra, worker, web, tmp_path / "migrations")
-        story.activate(ONE)
+    with begun(pyinfra, worker, tmp_path) as story:
         yield story

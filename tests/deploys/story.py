@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import urllib.request
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
+from servers import running
 
 from ops.sandbox.supervisor import RELEASES, WebServer
 from ops.stores import open_store
@@ -107,3 +109,13 @@ class Story:
     def execute(self, statement: str) -> None:
         with closing(psycopg.connect(self.worker.shop.url, autocommit=True)) as connection:
             connection.execute(statement)
+
+
+@contextmanager
+def begun(pyinfra, worker, place: Path) -> Iterator[Story]:
+    """A story at its beginning: release 1 serves."""
+    web = WebServer(place / "web")
+    with running(web):
+        story = Story(pyinfra, worker, web, place / "migrations")
+        story.activate(ONE)
+        yield story

@@ -15,15 +15,12 @@ import psycopg
 import pytest
 from asked import Asked
 from command_line import CommandLine
-from servers import running
 from standins.neon import NeonApi
-from story import ONE, THREE, TWO, Story
+from story import THREE, TWO, Story, begun
 
 from ops import branches, clock
 from ops.clouds.neon import Project
-from ops.environment import root
 from ops.sandbox.shop import Shop
-from ops.sandbox.supervisor import WebServer
 from ops.secrets import revealed
 
 INVENTED = ["ops-restore-point-test-2026-01-01T00-00-00Z", "ops-rehearsal-test-2026-01-01T00-00-00Z"]
@@ -124,10 +121,7 @@ def test_a_database_elsewhere_has_no_branches(pyinfra: CommandLine) -> None:
 @pytest.fixture
 def story(typed: CommandLine, worker: Asked, tmp_path: Path) -> Iterator[Story]:
     """The shop on Neon, of which release 1 serves."""
-    web = WebServer(tmp_path / "web")
-    with running(web):
-        found = Story(typed, worker, web, tmp_path / "migrations")
-        found.activate(ONE)
+    with begun(typed, worker, tmp_path) as found:
         yield found
 
 
@@ -144,16 +138,7 @@ def kept(cloud: NeonApi) -> list[str]:
 def killed(story: Story, *words: str, at: str) -> str:
     """Type it, and kill it when it says something; what it said until then."""
     said = ""
-    with subprocess.Popen(
-        story.pyinfra.command("-y", *words),
-        cwd=root(),
-        env={**os.environ, **story.pyinfra.secrets},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    with story.pyinfra.start("-y", *words, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         for line in process.stderr:
             said += line

@@ -334,16 +334,8 @@ def alone(session: psycopg.Connection) -> None:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_cut_off_in_the_middle_whole_batches_are_gone_and_typed_again_it_goes_on(treat, jobs, how, store_s3):
     slowly(jobs)
-    with subprocess.Popen(
-        treat.pyinfra.command("-y", *treat.words(purge="old-jobs", batch=250)),
-        cwd=root(),
-        env={**os.environ, **treat.pyinfra.secrets},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    words = treat.words(purge="old-jobs", batch=250)
+    with treat.pyinfra.start("-y", *words, stderr=subprocess.PIPE) as process:
         until(lambda: count(jobs, OLD) <= 9000)
         if how is signal.SIGINT:  # as the terminal sends it, to all of them
             os.killpg(process.pid, how)
