@@ -245,7 +245,6 @@ def package() -> list[Path]:
     """The files that a remote runner needs."""
     here = Path(__file__).parent
     files = [*here.glob("*.py"), *(here / "worker").glob("*")]
-    files += [
-        file for part in ("stores", "engines", "clouds", "checks", "probes") for file in (here / part).glob("*.py")
-    ]
+    parts = ("stores", "engines", "clouds", "checks", "probes", "worker/masking")
+    files += [file for part in parts for file in (here / part).glob("*.py")]
     return sorted(file for file in files if file.is_file())

@@ -16,16 +16,16 @@ from ops.masking import Masked, Masking
 from ops.stores import open_store
 from ops.worker.beside import LOCK, beside, vacated
 from ops.worker.catalogue import Catalogue
-from ops.worker.classification import is_key, quoted
 from ops.worker.connection import connect
 from ops.worker.drill import scratch_name
-from ops.worker.likely import Likely, likely
+from ops.worker.masking.classification import is_key, quoted
+from ops.worker.masking.likely import Likely, likely
+from ops.worker.masking.survey import TEXTS, Column, Survey, Table
 from ops.worker.origin import opened, surveyed
 from ops.worker.pulse import Pulse
 from ops.worker.request import Request
 from ops.worker.restore import drop
 from ops.worker.rows import Name
-from ops.worker.survey import TEXTS, Column, Survey, Table
 
 SAMPLE = 500
 """Values of a column that are looked at."""

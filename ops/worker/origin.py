@@ -23,12 +23,12 @@ from ops.worker.connection import connect
 from ops.worker.drill import OPTIONS
 from ops.worker.fingerprint import fingerprint
 from ops.worker.manifest import Locale, Manifest
+from ops.worker.masking.survey import Survey, survey
 from ops.worker.progress import Meter, say
 from ops.worker.pulse import Pulse
 from ops.worker.restore import created, fetched, from_file
 from ops.worker.schema_only import dumped
 from ops.worker.snapshot import locale
-from ops.worker.survey import Survey, survey
 
 
 class Origin(ABC):

@@ -19,21 +19,21 @@ from ops.stores import open_store
 from ops.worker.attributes import Attributes, mark, marks
 from ops.worker.beside import LOCK, beside, vacated
 from ops.worker.catalogue import Catalogue
-from ops.worker.classification import classify
 from ops.worker.connection import connect
 from ops.worker.drill import scratch_name
 from ops.worker.fingerprint import differences, fingerprint, sequences
 from ops.worker.grants import carry_over
-from ops.worker.mask import mask
+from ops.worker.masking.classification import classify
+from ops.worker.masking.copying import mask
+from ops.worker.masking.originals import survivors
+from ops.worker.masking.survey import Survey
 from ops.worker.origin import OfBackup, Origin, at, opened, restore_section, surveyed
-from ops.worker.originals import survivors
 from ops.worker.own_rows import put_back
 from ops.worker.progress import say, timed
 from ops.worker.pulse import Pulse
 from ops.worker.request import Request
 from ops.worker.restore import created, drop
 from ops.worker.rows import Name, count, tables
-from ops.worker.survey import Survey
 
 
 def run(request: Request) -> dict[str, Any]:

@@ -20,12 +20,12 @@ from ops.errors import ConfigurationError, DatabaseError, OpsError, OriginalsLef
 from ops.masking import Constant, Json, Masking, Noise, Shift
 from ops.sandbox.postgres import PostgresServer
 from ops.sandbox.shop import Shop
-from ops.worker.classification import classify
 from ops.worker.connection import connect
-from ops.worker.mask import Copied, mask
-from ops.worker.originals import survivors
+from ops.worker.masking.classification import classify
+from ops.worker.masking.copying import Copied, mask
+from ops.worker.masking.originals import survivors
+from ops.worker.masking.survey import survey
 from ops.worker.pulse import Pulse
-from ops.worker.survey import survey
 
 SALT = "a salt of the tests 4711"
 

@@ -20,8 +20,8 @@ from psycopg import sql
 from ops.errors import ConfigurationError
 from ops.masking import AnyRule, Constant, Expression, Fake, Hash, Json, Keep, Noise, Null, Shift
 from ops.secrets import Secret
-from ops.worker import json_masks
-from ops.worker.survey import INTEGERS, TEXTS, Type
+from ops.worker.masking import json_masks
+from ops.worker.masking.survey import INTEGERS, TEXTS, Type
 
 SHORTEST_SALT = 16
 """Characters."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from ops.errors import Unclassified
 from ops.masking import AnyTable, Expression, Keep, Masked, Masking, Own, Remote
-from ops.worker.fitting import misfit, torn
-from ops.worker.likely import likely
+from ops.worker.masking.fitting import misfit, torn
+from ops.worker.masking.likely import likely
+from ops.worker.masking.survey import Column, Survey, Table
 from ops.worker.rows import Name
-from ops.worker.survey import Column, Survey, Table
 
 
 @dataclass

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ops.worker.masks import NOISY, SHIFTED
-from ops.worker.survey import INTEGERS, TEXTS, Column
+from ops.worker.masking.masks import NOISY, SHIFTED
+from ops.worker.masking.survey import INTEGERS, TEXTS, Column
 
 _NAMES = [
     ("email", "e-?mail"),

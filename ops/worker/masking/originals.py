@@ -22,13 +22,13 @@ import psycopg
 from ops.database import Postgres
 from ops.errors import OriginalsLeft
 from ops.masking import AnyRule, Constant, Expression, Json, Keep, Masked, Masking, steps
-from ops.worker.classification import classify, quoted
 from ops.worker.connection import connect, failure
-from ops.worker.masks import constant, identifier, literal
+from ops.worker.masking.classification import classify, quoted
+from ops.worker.masking.masks import constant, identifier, literal
+from ops.worker.masking.survey import INTEGERS, TEXTS, Column, Survey, Table, Type, settle, survey
 from ops.worker.piped import pipe
 from ops.worker.progress import reporting, say
 from ops.worker.pulse import Pulse
-from ops.worker.survey import INTEGERS, TEXTS, Column, Survey, Table, Type, settle, survey
 
 SHORTEST = 6
 """Characters of a text that is looked for."""

@@ -19,14 +19,14 @@ import psycopg
 from ops.database import Postgres
 from ops.errors import DatabaseError, DatabaseUnreachable
 from ops.masking import AnyTable, Keep, Masked, Masking, Shift
-from ops.worker.classification import classify
 from ops.worker.connection import connect, failure
-from ops.worker.masks import bring_salt, expression, identifier
+from ops.worker.masking.classification import classify
+from ops.worker.masking.masks import bring_salt, expression, identifier
+from ops.worker.masking.survey import Survey, Table, settle, survey
 from ops.worker.piped import pipe
 from ops.worker.progress import Meter, reporting, say
 from ops.worker.pulse import Pulse
 from ops.worker.rows import Name
-from ops.worker.survey import Survey, Table, settle, survey
 
 
 @dataclass

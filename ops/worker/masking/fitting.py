@@ -19,9 +19,9 @@ from ops.masking import (
     Null,
     Shift,
 )
-from ops.worker.masks import HASHED, NOISY, SHIFTED, constant, longest
+from ops.worker.masking.masks import HASHED, NOISY, SHIFTED, constant, longest
+from ops.worker.masking.survey import TEXTS, Column, Reference, Survey, Table
 from ops.worker.rows import Name
-from ops.worker.survey import TEXTS, Column, Reference, Survey, Table
 
 
 def misfit(rule: AnyRule, column: Column, table: Table, distinct: bool) -> str | None:
