@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from typing import IO
 
 from psycopg import sql
@@ -12,7 +13,6 @@ from psycopg import sql
 from ops import branches, clock
 from ops.clouds.neon import Project
 from ops.database import Postgres
-from ops.errors import ToolError
 from ops.refresh import BackupOf, BranchOf
 from ops.stores import open_store
 from ops.worker import tools
@@ -20,15 +20,23 @@ from ops.worker.beside import proven
 from ops.worker.catalogue import DUMP, Catalogue
 from ops.worker.check import intact
 from ops.worker.connection import connect
-from ops.worker.drill import OPTIONS
 from ops.worker.fingerprint import fingerprint
 from ops.worker.manifest import Locale, Manifest
 from ops.worker.masking.survey import Survey, survey
 from ops.worker.progress import Meter, say
 from ops.worker.pulse import Pulse
-from ops.worker.restore import created, fetched, from_file
+from ops.worker.restore import created, fetched
 from ops.worker.schema_only import dumped
+from ops.worker.sections import restore_section
 from ops.worker.snapshot import locale
+
+_ORDINARY = """
+    SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND pg_has_role(c.relowner, 'USAGE')
+       AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                          AND d.deptype = 'e')
+"""
 
 
 class Origin(ABC):
@@ -94,8 +102,9 @@ class OfBackup(Origin):
         """See ``Origin``. Without indexes and constraints, which nobody needs to read all of it."""
         with Pulse(scratch.deadline, scratch, name) as pulse, created(scratch, name, self.locale, pulse):
             closed_to_others(scratch, name)
-            for section in ("pre-data", "data"):
-                restore_section(section, archive, self.major, scratch, name, jobs, pulse)
+            restore_section("pre-data", archive, self.major, scratch, name, jobs, pulse)
+            unlogged(scratch, name, pulse)
+            restore_section("data", archive, self.major, scratch, name, jobs, pulse)
             yield at(scratch, name)
 
 
@@ -165,36 +174,6 @@ def opened(described: BackupOf | BranchOf, backup: str | None, environment: str)
         yield branch
 
 
-def restore_section(
-    section: str, archive: IO[bytes], written: int, server: Postgres, database: str, jobs: int, pulse: Pulse
-) -> None:
-    """Restore one section of a dump.
-
-    Args:
-        section: ``pre-data``, ``data``, ``post-data``; or ``schema``: all but the rows.
-        archive: the dump.
-        written: major version of the pg_dump that wrote it.
-        server: where.
-        database: into which.
-        jobs: parallel ones.
-        pulse: cuts it when nothing moves.
-
-    Raises:
-        ToolError: it failed.
-    """
-    with closing(connect(server, watched=pulse.cuts)) as connection:
-        major = connection.info.server_version // 10000
-    if written > major:
-        raise ToolError(
-            f"the dump was written by pg_dump {written}, which pg_restore {major} cannot read",
-            "The server must not be older than the one that the data comes from",
-        )
-    which = "--schema-only" if section == "schema" else f"--section={section}"
-    arguments = ["--exit-on-error", "--verbose", *OPTIONS, which, "--dbname=service=ops"]
-    tool = tools.for_restore(major, server.bin_dir)
-    from_file(tool, arguments, server, database, pulse, archive, jobs, Meter())
-
-
 def surveyed(
     origin: Origin, archive: IO[bytes], database: Postgres, name: str, pulse: Pulse
 ) -> tuple[Survey, dict[str, str]]:
@@ -213,7 +192,10 @@ def surveyed(
     with created(database, name, origin.locale, pulse):
         restore_section("schema", archive, origin.major, database, name, 1, pulse)
         with closing(connect(database, name, pulse.cuts)) as connection:
-            return survey(connection), fingerprint(connection)
+            found = survey(connection)
+            if origin.manifest is not None:  # the schema alone has none
+                found = replace(found, large_objects=origin.manifest.large_objects)
+            return found, fingerprint(connection)
 
 
 def closed_to_others(server: Postgres, name: str) -> None:
@@ -221,6 +203,16 @@ def closed_to_others(server: Postgres, name: str) -> None:
     with closing(connect(server)) as connection:
         revoke = "REVOKE ALL ON DATABASE {} FROM PUBLIC"
         connection.execute(sql.SQL(revoke).format(sql.Identifier(name)))
+
+
+def unlogged(server: Postgres, name: str, pulse: Pulse) -> None:
+    """Keep the rows of a database out of the write-ahead log, and so out of its archive, replicas and backups.
+
+    Only ordinary tables have rows, a partitioned one's are in its partitions. An extension's belong to others.
+    """
+    with closing(connect(server, name, pulse.cuts)) as connection:
+        for schema, table in connection.execute(_ORDINARY).fetchall():
+            connection.execute(sql.SQL("ALTER TABLE {} SET UNLOGGED").format(sql.Identifier(schema, table)))
 
 
 def at(server: Postgres, database: str) -> Postgres:

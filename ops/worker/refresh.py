@@ -27,13 +27,14 @@ from ops.worker.masking.classification import classify
 from ops.worker.masking.copying import mask
 from ops.worker.masking.originals import survivors
 from ops.worker.masking.survey import Survey
-from ops.worker.origin import OfBackup, Origin, at, opened, restore_section, surveyed
+from ops.worker.origin import OfBackup, Origin, at, opened, surveyed
 from ops.worker.own_rows import put_back
 from ops.worker.progress import say, timed
 from ops.worker.pulse import Pulse
 from ops.worker.request import Request
 from ops.worker.restore import created, drop
 from ops.worker.rows import Name, count, tables
+from ops.worker.sections import restore_section
 
 
 def run(request: Request) -> dict[str, Any]:

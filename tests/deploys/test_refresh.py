@@ -9,6 +9,7 @@ import signal
 from contextlib import closing
 from pathlib import Path
 
+import originals_scan
 import psycopg
 import pytest
 from psycopg import sql
@@ -102,7 +103,11 @@ def test_staging_is_refreshed_once_masked_and_keeps_what_is_its_own(staging, sho
         connection.execute(sql.SQL("GRANT SELECT ON api_keys TO {}").format(sql.Identifier(role)))
     staging.describe(checks=[Rows(name="customers", query="SELECT count(*) FROM customers", at_least=10)])
     try:
-        run = staging.type()
+        with closing(psycopg.connect(shop.url)) as production:
+            (some,) = production.execute("SELECT array_agg(email::text) FROM customers WHERE id <= 50").fetchone()
+        with originals_scan.Log(shop.server) as log:
+            run = staging.type()
+            assert not log.holding(some)
         assert run.returncode == 0, run.stderr
         assert f"is {staging.environment.refresh.source.environment}/" in run.stderr
         with closing(psycopg.connect(shop.url)) as production:
@@ -147,6 +152,7 @@ def test_staging_is_refreshed_once_masked_and_keeps_what_is_its_own(staging, sho
 def test_a_column_without_a_rule_ends_it_before_any_row_is_anywhere(staging, shop):
     with closing(psycopg.connect(shop.url, autocommit=True)) as connection:
         connection.execute("ALTER TABLE customers ADD COLUMN birthday date, ADD COLUMN phones text[]")
+        connection.execute("SELECT lo_from_bytea(0, 'a scan of a passport')")
     assert staging.production.ask("dump").code == 0
     assert staging.production.ask("drill").code == 0
     before = staging.databases()
@@ -155,9 +161,25 @@ def test_a_column_without_a_rule_ends_it_before_any_row_is_anywhere(staging, sho
     assert '"birthday": ' in run.stderr
     assert '"phones": ' in run.stderr
     assert "2 are not classified" in run.stderr
+    assert "there are 1 large objects" in run.stderr
     assert "Traceback" not in run.stderr
     assert staging.databases() == before
     assert staging.ask("SELECT count(*) FROM api_keys") == (5,)
+
+
+def test_large_objects_are_left_out_and_are_in_no_log(staging, shop):
+    with closing(psycopg.connect(shop.url, autocommit=True)) as connection:
+        connection.execute("SELECT lo_from_bytea(0, 'a scan of a passport')")
+    assert staging.production.ask("dump").code == 0
+    assert staging.production.ask("drill").code == 0
+    source = staging.environment.refresh.source
+    masked = Masking(salt="a salt of the tests", tables=TABLES, large_objects="left out")
+    staging.describe(refresh=Refresh(source=source, masking=masked))
+    with originals_scan.Log(shop.server) as log:
+        run = staging.type()
+        assert not log.holding(["a scan of a passport"])
+    assert run.returncode == 0, run.stderr
+    assert staging.ask("SELECT count(*) FROM pg_largeobject_metadata") == (0,)
 
 
 def test_what_does_not_hold_after_the_swap_is_swapped_back(staging):
