@@ -1,4 +1,4 @@
-"""A dump restored section by section, as far as what is in it can be masked."""
+"""A dump restored section by section, as far as what is in it may get into another environment."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from ops.worker.progress import Meter
 from ops.worker.pulse import Pulse
 from ops.worker.restore import from_file
 
-# As ``pg_restore --list`` shows them. Statistics are in dumps since PostgreSQL 18, most common values among them.
+# As ``pg_restore --list`` shows them. Statistics are in dumps since PostgreSQL 18, most common values among them. A
+# user mapping holds the password with which staging would read, and write, what is behind production's foreign tables.
 _LEFT_OUT = re.compile(
-    r"\d+; \d+ \d+ (BLOBS? |BLOB METADATA |(ACL|COMMENT|SECURITY LABEL) - LARGE OBJECTS? |STATISTICS DATA )"
+    r"\d+; \d+ \d+ (BLOBS? |BLOB METADATA |(ACL|COMMENT|SECURITY LABEL) - LARGE OBJECTS? |"
+    r"STATISTICS DATA |USER MAPPING )"
 )
 
 
 def restore_section(
     section: str, archive: IO[bytes], written: int, server: Postgres, database: str, jobs: int, pulse: Pulse
 ) -> None:
-    """Restore one section of a dump, but never what cannot be masked: large objects, statistics.
+    """Restore one section of a dump, but for large objects, statistics and passwords of foreign servers.
 
     Args:
         section: ``pre-data``, ``data``, ``post-data``; or ``schema``: all but the rows.
