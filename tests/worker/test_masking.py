@@ -185,7 +185,7 @@ def test_rows_find_their_partitions_anew_and_tables_that_are_left_out_are_empty(
 
 
 def test_the_salt_and_the_originals_are_in_no_log(production, staging):
-    assert "COPY pg_temp.ops_keys FROM STDIN" in production.logged and "COPY (SELECT" in production.logged
+    assert "COPY pg_temp.ops_key FROM STDIN" in production.logged and "COPY (SELECT" in production.logged
     assert SALT not in production.logged and SALT.encode().hex() not in production.logged
     assert not [text for text in ORIGINAL if text in production.logged.lower()]
 

@@ -1,7 +1,8 @@
 """The SQL of each rule: one expression over a column, with no function of our own, so that nothing is left behind.
 
-Everything follows from HMAC-SHA-256 of a value's text. Its two keys are in a temporary table of the session, into
-which they came by ``COPY``: in no statement and in no parameter, both of which a server may log.
+Everything follows from SHA-256 of a key and a value's text; at most half of it is shown, so that nothing can be added
+to the text afterwards (HMAC would take twice the time for that). The key is in a temporary table of the session, into
+which it came by ``COPY``: in no statement and in no parameter, both of which a server may log.
 
 Nothing that is made here can be taken for an original: a text is an x, hexadecimal digits and more x, names begin with
 X and a consonant, e-mails are at example.com under 16 hexadecimal digits, telephones are in the country +999.
@@ -28,7 +29,6 @@ SHORTEST_SALT = 16
 DISTINCT = 16
 """Letters and digits of a text that is unique."""
 
-_BLOCK = 64
 _SYLLABLES = [c + v for c in "bdfgjklmnprstvwz" for v in ("a", "e", "i", "o", "u", "ai", "ei", "ou")]
 _FILLING = " xxxx xxxxxxx xx"
 _LONGEST = {"name": 27, "first_name": 10, "last_name": 16, "email": 29, "phone": 16, "address": 28, "text": 1}
@@ -36,7 +36,7 @@ _BITS = {"int2": 15, "int4": 31, "int8": 63}
 
 
 def bring_salt(connection: psycopg.Connection, salt: Secret) -> None:
-    """Bring a session the keys of all masks.
+    """Bring a session the key of all masks.
 
     Raises:
         ConfigurationError: the salt is too short to be one.
@@ -47,11 +47,10 @@ def bring_salt(connection: psycopg.Connection, salt: Secret) -> None:
             f"{salt!r}, the salt of the masking, has fewer than {SHORTEST_SALT} characters",
             "Type: openssl rand -hex 32",
         )
-    key = hmac.digest(secret.encode(), b"pyinfra-ops masking", hashlib.sha256).ljust(_BLOCK, b"\0")
-    inner, outer = (bytes(byte ^ pad for byte in key).hex() for pad in (0x36, 0x5C))
-    connection.execute("CREATE TEMPORARY TABLE ops_keys (inside bytea, outside bytea)")
-    with connection.cursor().copy("COPY pg_temp.ops_keys FROM STDIN") as copy:
-        copy.write(f"\\\\x{inner}\t\\\\x{outer}\n")
+    key = hmac.digest(secret.encode(), b"pyinfra-ops masking", hashlib.sha256)
+    connection.execute("CREATE TEMPORARY TABLE ops_key (key bytea)")
+    with connection.cursor().copy("COPY pg_temp.ops_key FROM STDIN") as copy:
+        copy.write(f"\\\\x{key.hex()}\n")
 
 
 def literal(value: str) -> str:
@@ -136,7 +135,7 @@ def leaf(rule: AnyRule, value: str) -> str:
         made = _noise(rule, f"{text}::numeric", Type("numeric", "numeric", "N"))
         return f"CASE jsonb_typeof({value}) WHEN 'number' THEN to_jsonb({made}) ELSE 'null' END"
     if isinstance(rule, Hash):
-        number = f"to_jsonb({_number(_hmac('number', text))} % 1000000000000)"
+        number = f"to_jsonb({_number(_keyed('number', text))} % 1000000000000)"
     elif isinstance(rule, Fake):
         number = f"to_jsonb({_text(rule, text, None, False)})"
     made = f"to_jsonb({_text(rule, text, None, False)})"
@@ -160,24 +159,28 @@ def canonical(value: str, type: Type) -> str:
     return f"trim_scale({value})::text" if type.name == "numeric" and not type.array else f"{value}::text"
 
 
-def _hmac(purpose: str, text: str) -> str:
-    inner = f"(SELECT inside FROM pg_temp.ops_keys) || textsend({literal(purpose + ':')} || {text})"
-    return f"sha256((SELECT outside FROM pg_temp.ops_keys) || sha256({inner}))"
+def _keyed(purpose: str, text: str) -> str:
+    return f"sha256((SELECT key FROM pg_temp.ops_key) || textsend({literal(purpose + ':')} || {text}))"
+
+
+def _digits(digest: str, count: int) -> str:
+    """As many hexadecimal digits of it, an even number."""
+    return f"encode(substr({digest}, 1, {count // 2}), 'hex')"
 
 
 def _number(digest: str) -> str:
     """60 bits of it."""
-    return f"('x' || left(encode({digest}, 'hex'), 15))::bit(60)::bigint"
+    return f"('x' || {_digits(digest, 16)})::bit(60)::bigint"
 
 
 def _text(rule: AnyRule, text: str, type: Type | None, distinct: bool) -> str:
     same = f"lower({text})" if type is not None and type.name == "citext" else text
     room = type.length if type is not None else None
     if isinstance(rule, Hash):
-        made = f"left(encode({_hmac('hash', same)}, 'hex'), {min(32, room or 32)})"
+        made = f"left({_digits(_keyed('hash', same), 32)}, {min(32, room or 32)})"
     else:
         assert isinstance(rule, Fake)
-        digest = _hmac(rule.of, same)
+        digest = _keyed(rule.of, same)
         made = _letters(digest, text, distinct) if rule.of == "text" else _FAKES[rule.of](digest)
     return f"CASE WHEN {text} <> '' THEN {made} ELSE {text} END"
 
@@ -185,15 +188,16 @@ def _text(rule: AnyRule, text: str, type: Type | None, distinct: bool) -> str:
 def _letters(digest: str, text: str, distinct: bool) -> str:
     length = f"greatest(char_length({text}), {DISTINCT})" if distinct else f"char_length({text})"
     # Translating digits into letters would take longer than all the rest of it.
-    digits = f"left(encode({digest}, 'hex'), {DISTINCT - 1})"
-    filling = f"repeat('{_FILLING}', {length} / {len(_FILLING)})"
-    filled = f"left('x' || {digits} || {filling}, {length})"
+    beginning = f"left('x' || {_digits(digest, DISTINCT)}, {DISTINCT})"
     # A blank at the end may be against a constraint, or cut off.
-    return f"rpad(rtrim({filled}), {length}, 'x')"
+    return (
+        f"CASE WHEN {length} <= {DISTINCT} THEN left({beginning}, {length})"
+        f" ELSE rpad({beginning}, {length} - 1, '{_FILLING}') || 'x' END"
+    )
 
 
 def _email(digest: str) -> str:
-    return f"'u' || left(encode({digest}, 'hex'), 16) || '@example.com'"
+    return f"'u' || {_digits(digest, 16)} || '@example.com'"
 
 
 def _phone(digest: str) -> str:
@@ -223,7 +227,7 @@ def _shift(rule: Shift, value: str, type: Type, by: tuple[str, Type] | None) -> 
     key = f"coalesce({canonical(*by)}, '')" if by else f"{value}::text"
     unit = "" if type.name == "date" else " * interval '1 day'"
     days = f"CASE WHEN n < {rule.days} THEN n - {rule.days} ELSE n - {rule.days - 1} END::int"
-    number = f"SELECT {_number(_hmac('shift', key))} % {2 * rule.days} AS n OFFSET 0"
+    number = f"SELECT {_number(_keyed('shift', key))} % {2 * rule.days} AS n OFFSET 0"
     return f"(SELECT {value} + ({days}){unit} FROM ({number}) AS s)"
 
 
@@ -232,7 +236,7 @@ def _noise(rule: Noise, value: str, type: Type) -> str:
     kind = "float8" if real else "numeric"
     # Between a tenth of it and all of it, either way.
     share = f"(100 + n % 901) / 1000.0::{kind} * (1 - 2 * (n / 901 % 2)) * {rule.percent / 100!r}::{kind}"
-    number = f"SELECT {_number(_hmac('noise', canonical(value, type)))} AS n OFFSET 0"
+    number = f"SELECT {_number(_keyed('noise', canonical(value, type)))} AS n OFFSET 0"
     if real:
         made = f"{value} * (1 + {share})"
     else:
@@ -264,7 +268,7 @@ def _permuted(value: str, type: Type) -> str:
     high, low = bits // 2, bits - bits // 2
 
     def round(number: int, half: str, width: int) -> str:
-        digits = f"left(encode({_hmac(f'{type.name} {number}', f'{half}::text')}, 'hex'), 8)"
+        digits = _digits(_keyed(f"{type.name} {number}", f"{half}::text"), 8)
         return f"(('x' || {digits})::bit(32)::bigint & {2**width - 1})"
 
     # What is negative is permuted as its complement.
@@ -282,7 +286,7 @@ def _permuted(value: str, type: Type) -> str:
 def _decimal(value: str, type: Type) -> str:
     digits = min(15, type.precision or 15)
     scale = max(type.scale or 0, 0)
-    return f"({_number(_hmac('hash', canonical(value, type)))} % {10**digits})::numeric / 1e{scale}"
+    return f"({_number(_keyed('hash', canonical(value, type)))} % {10**digits})::numeric / 1e{scale}"
 
 
 def _inet(value: str, type: Type) -> str:
@@ -290,17 +294,17 @@ def _inet(value: str, type: Type) -> str:
     six = " || ':' || ".join(f"substr(encode(h, 'hex'), {1 + 4 * n}, 4)" for n in range(7))
     made = f"CASE family({value}) WHEN 4 THEN {four} ELSE 'fd' || substr(encode(h, 'hex'), 40, 2) || ':' || {six} END"
     return (
-        f"(SELECT {made} FROM (SELECT {_hmac('hash', f'{value}::text')} AS h OFFSET 0) AS s WHERE {value} IS NOT NULL)"
+        f"(SELECT {made} FROM (SELECT {_keyed('hash', f'{value}::text')} AS h OFFSET 0) AS s WHERE {value} IS NOT NULL)"
     )
 
 
 def _bytes(value: str, type: Type) -> str:
     digits = f"encode({value}, 'hex')"
-    return f"CASE WHEN {value} <> '' THEN {_hmac('hash', digits)} ELSE {value} END"
+    return f"CASE WHEN {value} <> '' THEN substr({_keyed('hash', digits)}, 1, 16) ELSE {value} END"
 
 
 def _hexadecimal(first: str, digits: int) -> Callable[[str, Type], str]:
-    return lambda value, type: f"{literal(first)} || left(encode({_hmac('hash', f'{value}::text')}, 'hex'), {digits})"
+    return lambda value, type: f"{literal(first)} || {_digits(_keyed('hash', f'{value}::text'), digits)}"
 
 
 _HASHES: dict[str, Callable[[str, Type], str]] = {
