@@ -28,6 +28,10 @@ _EFFECT = (
     "kept until the next refresh"
 )
 
+_CUT = (
+    "masked by the same rules, already; but the refresh that swapped it in was cut before it was verified: services "
+    "are restarted and it is verified now, and what does not hold is swapped back"
+)
 _PROPOSAL = "proposals: read every line before you paste it into Masking(tables={…}) of the inventory"
 _PARTS = {
     "unclassified": "without a rule; each is a proposal, to be read before it is pasted into tables={…}:",
@@ -53,13 +57,18 @@ def _planned(backup: str | None) -> Steps:
     _described(here)
     known = runner.ask("refresh", look=True, backup=backup)
     _known.update(known)
-    if not _wanted(backup):
-        current = known["current"]
+    current = known["current"]
+    if not _wanted(backup) and "holds" not in current:
+        environment_lock.require_free()
+        _done["swap"] = {"kept": current["before"]}
+        output.table("\n".join(wrap(f"{here.name} has {current['restored']}, {_CUT}", table.WIDTH)))
+    elif not _wanted(backup):
         output.say(f"{here.name} has {current['restored']}, masked by the same rules, already: nothing to refresh")
         output.say(f"To do so once more: --data backup={current['restored'].partition('/')[2]}")
         return
-    environment_lock.require_free()
-    output.table("\n".join(_lines(here, known)))
+    else:
+        environment_lock.require_free()
+        output.table("\n".join(_lines(here, known)))
     yield from ()
 
 

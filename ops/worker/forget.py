@@ -1,4 +1,4 @@
-"""Drop the databases that a refresh before the last one had replaced: one way back is kept, and not all of them."""
+"""The end of a refresh that holds: what the refresh before the last one had kept goes, since one way back is enough."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ops.lock import Lock
 from ops.stores import open_store
-from ops.worker.attributes import exists, marks
+from ops.worker.attributes import exists, mark, marks
 from ops.worker.beside import LOCK
 from ops.worker.catalogue import Catalogue
 from ops.worker.connection import connect
@@ -17,7 +17,8 @@ from ops.worker.restore import drop
 
 
 def run(request: Request) -> dict[str, Any]:
-    """Drop what was kept by the refresh that made the database which the last refresh has replaced.
+    """Drop what was kept by the refresh that made the database which the last refresh has replaced, and write down that
+    the last one holds.
 
     Raises:
         DatabaseError: one of them is in use.
@@ -31,6 +32,8 @@ def run(request: Request) -> dict[str, Any]:
             replaced = marks(connection, here.get("before", "")) if "masked" in here else {}
             names = [replaced[what] for what in ("before", "undone") if "masked" in replaced and what in replaced]
             there = [name for name in names if exists(connection, name)]
+            if "masked" in here:
+                mark(connection, request.database.name(), holds="yes")
         for name in there:
             say(f"dropping {name}, which an earlier refresh had kept")
             drop(request.database, name)

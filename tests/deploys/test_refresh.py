@@ -210,6 +210,21 @@ def test_killed_in_the_middle_it_is_swept_away_and_done_the_next_time(staging):
     assert [name.startswith(f"{staging.shop.name}_before_") for name in names] == [True]
 
 
+def test_killed_after_the_swap_it_is_verified_the_next_time(staging):
+    slow = Rows(name="slow", query="SELECT count(*) FROM customers, pg_sleep(60)", at_least=10)
+    staging.describe(checks=[slow])
+    with staging.pyinfra.begun("deploys/refresh.py") as begun:
+        begun.wait_until(lambda: any("_before_" in name for name in staging.databases()), 60)
+        os.killpg(begun.process.pid, signal.SIGKILL)
+    staging.describe(checks=[Rows(name="customers", query="SELECT count(*) FROM customers", at_least=10)])
+    run = staging.type()
+    assert run.returncode == 0, run.stderr
+    assert "cut before it was verified" in " ".join(run.stderr.split())
+    assert "is refreshed from" in run.stderr
+    assert "already: nothing to refresh" in staging.type().stderr
+    assert len(staging.databases()) == 2
+
+
 def test_a_protected_environment_is_never_refreshed(staging):
     text = staging.pyinfra.inventory.read_text()
     staging.pyinfra.inventory.write_text(text.replace("'protected': False", "'protected': True"))
