@@ -18,7 +18,7 @@ from ops.worker.beside import LOCK, beside, vacated
 from ops.worker.catalogue import Catalogue
 from ops.worker.connection import connect
 from ops.worker.drill import scratch_name
-from ops.worker.masking.classification import is_key, quoted
+from ops.worker.masking.classification import is_key, literal, named, quoted
 from ops.worker.masking.likely import Likely, likely
 from ops.worker.masking.survey import TEXTS, Column, Survey, Table
 from ops.worker.origin import opened, surveyed
@@ -79,14 +79,15 @@ def proposed(connection: psycopg.Connection, found: Survey, masking: Masking) ->
         masking: what is classified already, and left out.
     """
     lines, columns = [], 0
+    rules, _ = named(found, masking)
     for name, table in found.tables.items():
         if table.root is not None:
             continue
-        rule = masking.tables.get(quoted(name)) or masking.tables.get(str(name))
+        rule = rules.get(name)
         if rule is not None and not isinstance(rule, Masked):
             continue
         if table.kind == "f":
-            lines += [] if rule else [f'"{quoted(name)}": "remote",  # a foreign table']
+            lines += [] if rule else [f'{literal(quoted(name))}: "remote",  # a foreign table']
             continue
         known = rule.columns if isinstance(rule, Masked) else {}
         new = [one for one in table.columns if not one.computed and one.name not in known]
@@ -94,7 +95,7 @@ def proposed(connection: psycopg.Connection, found: Survey, masking: Masking) ->
             continue
         seen = _sample(connection, table, new)
         told = list(_lines(new, name, found, seen))
-        lines += [f'"{quoted(name)}": {{', *(f"    {line}" for line in told), "},"]
+        lines += [f"{literal(quoted(name))}: {{", *(f"    {line}" for line in told), "},"]
         columns += len(told)
     return lines, columns
 
@@ -103,7 +104,7 @@ def _lines(columns: list[Column], table: Name, found: Survey, seen: dict[str, li
     for column in columns:
         key = is_key(column, table, found)
         one = _by_values(column, key, seen[column.name]) or likely(column, key)
-        yield f'"{column.name}": {one.rule},  # {column.type.shown}: {one.reason}'
+        yield f"{literal(column.name)}: {one.rule},  # {column.type.shown}: {one.reason}"
 
 
 def _by_values(column: Column, key: bool, values: list[str]) -> Likely | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import psycopg
 
@@ -128,15 +128,20 @@ _CAST = re.compile(
 
 def fingerprint(connection: psycopg.Connection) -> dict[str, str]:
     """Each object's name, such as ``table shop.orders``, and a hash of its definition."""
+    found: dict[str, str] = {}
+    for name, text in definitions(connection):
+        told = text if name.startswith("function ") else canonical(text)
+        found[name] = hashlib.sha256(told.encode()).hexdigest()[:16]
+    return found
+
+
+def definitions(connection: psycopg.Connection) -> Iterator[tuple[str, str]]:
+    """Each object's name, such as ``table shop.orders``, and its definition, as the server spells it."""
     for setting, value in _SETTINGS.items():
         connection.execute("SELECT set_config(%s, %s, false)", [setting, value])
-    found: dict[str, str] = {}
     for kind, query in _QUERIES.items():
         for name, definition in connection.execute(query):
-            text = definition or ""
-            told = text if kind == "function" else canonical(text)
-            found[f"{kind} {name}"] = hashlib.sha256(told.encode()).hexdigest()[:16]
-    return found
+            yield f"{kind} {name}", definition or ""
 
 
 def canonical(definition: str) -> str:

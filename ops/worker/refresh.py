@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 from ops.database import Postgres
-from ops.errors import DatabaseError
+from ops.errors import DatabaseError, ToolError
 from ops.lock import Lock
 from ops.masking import AnyTable, Masked, Masking, Own
 from ops.refresh import BackupOf, Refresh
@@ -35,6 +35,14 @@ from ops.worker.request import Request
 from ops.worker.restore import created, drop
 from ops.worker.rows import Name, count, tables
 from ops.worker.sections import restore_section
+
+_BOUND = {
+    "could not create unique index": "A rule makes the same of two values: another salt may help where it was chance, "
+    'or "hash", or "fake text"',
+    "violates foreign key constraint": "Rows are left out (without=…, empty) to which these refer: leave these out too",
+    "violates": "A rule makes what the constraint does not take: correct it in the inventory",
+}
+"""What pg_restore says, and what to do then."""
 
 
 def run(request: Request) -> dict[str, Any]:
@@ -109,7 +117,10 @@ def _make(request: Request, described: Refresh, origin: Origin, scratch: str) ->
             _set_sequences(source, target, pulse)
         with timed(seconds, "indexes and constraints"):
             say("building indexes and constraints")
-            restore_section("post-data", archive, origin.major, database, name, jobs, pulse)
+            try:
+                restore_section("post-data", archive, origin.major, database, name, jobs, pulse)
+            except ToolError as error:
+                raise _bound(error) from None
         with timed(seconds, "prove"):
             _require_whole(origin, found, rules, {**copied.rows, **own}, target, schema, pulse)
             survivors(source, target, masking, found, pulse)
@@ -126,6 +137,14 @@ def _make(request: Request, described: Refresh, origin: Origin, scratch: str) ->
     seconds["all"] = round(time.monotonic() - began, 3)
     say(f"{name} is {origin.id}, masked: {sum(copied.rows.values()):,} rows of {len(copied.rows)} tables")
     return {"rows": copied.rows, "own": own, "bytes": copied.bytes, "not_carried_over": left, "seconds": seconds}
+
+
+def _bound(error: ToolError) -> ToolError:
+    """What is to be done where an index or a constraint does not take what the rules have made."""
+    for words, hint in _BOUND.items():
+        if words in error.problem:
+            return ToolError(error.problem, hint)
+    return error
 
 
 def _set_sequences(source: Postgres, target: Postgres, pulse: Pulse) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import os
 import secrets
@@ -17,7 +18,7 @@ from pyinfra_command import CommandLine
 from standins.neon import NeonApi
 
 from ops import BackupOf, BranchOf, Directory, Environment, Refresh, Rows, Sql
-from ops.masking import Masking, Shift
+from ops.masking import Expression, Masked, Masking, Shift
 from ops.record import runs
 from ops.sandbox import masking
 from ops.stores import open_store
@@ -298,3 +299,39 @@ def test_a_masked_key_of_partitions_and_names_in_quotes_are_whole_as_well(stagin
     assert run.returncode == 0, run.stderr
     assert staging.ask("SELECT count(*) FROM visits") == (400,)
     assert staging.ask('SELECT key FROM "Own.Keys"') == ("ours",)
+
+
+def test_what_is_proposed_can_be_pasted_whatever_the_names_and_what_the_schema_says_is_told(staging, shop):
+    with closing(psycopg.connect(shop.url, autocommit=True)) as connection:
+        connection.execute('CREATE SCHEMA "Odd"; CREATE TABLE "Odd"."select" ("from" int PRIMARY KEY, "x""y" text)')
+        connection.execute("CREATE TABLE nothing ()")
+        connection.execute("INSERT INTO nothing SELECT FROM generate_series(1, 3)")
+        connection.execute("ALTER TABLE customers ALTER COLUMN name SET DEFAULT 'Quentin Quill'")
+        connection.execute("INSERT INTO customers (id, email) VALUES (70007, 'quentin.quill@corp.test')")
+    assert staging.production.ask("dump").code == 0
+    assert staging.production.ask("drill").code == 0
+    run = staging.type()
+    _, _, block = run.stderr.partition("without a rule; each is a proposal")
+    lines = [line for line in block.splitlines()[1:] if line.startswith(" " * 8)]
+    proposed = ast.literal_eval("{" + "\n".join(lines) + "}")
+    assert proposed == {"public.nothing": {}, '"Odd".select': {"from": "keep", 'x"y': "fake text"}}
+    rules = {"public.nothing": {}, '"Odd"."select"': proposed['"Odd".select']}
+    staging.describe(tables={**TABLES, **rules})
+    run = staging.type()
+    assert run.returncode == 0, run.stderr
+    assert "to be looked at: 1 of public.customers.name in the definition of column public.customers.name" in run.stderr
+    assert "Quill" not in run.stderr
+    assert staging.ask("SELECT count(*) FROM nothing") == (3,)
+
+
+def test_what_an_index_or_a_foreign_key_does_not_take_is_said_with_what_to_do(staging, shop):
+    tables = {**TABLES, "public.customers": {**TABLES["public.customers"], "email": Expression(sql="'a@example.com'")}}
+    staging.describe(tables=tables)
+    run = staging.type()
+    assert run.returncode == 1
+    assert "A rule makes the same of two values: another salt may help" in run.stderr
+    without = Masked(without="id = 1", columns=TABLES["public.customers"])
+    staging.describe(tables={**TABLES, "public.customers": without})
+    run = staging.type()
+    assert run.returncode == 1
+    assert "Rows are left out (without=…, empty) to which these refer: leave these out too" in run.stderr

@@ -272,7 +272,7 @@ def test_what_is_refused_is_said_all_at_once(changed):
     }  # fmt: skip
     report = refused(changed, tables)
     assert report["unclassified"] == [
-        '"public.elsewhere": "remote",  # a foreign table: staging would read its rows',
+        '"public.elsewhere": "remote",  # a foreign table',
         '"salary": Noise(percent=10),  # public.people: numeric(12,2)',
     ]
     assert [line.partition(":")[0] for line in report["stale"]] == [

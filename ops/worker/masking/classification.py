@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -11,6 +12,8 @@ from ops.worker.masking.fitting import misfit, torn
 from ops.worker.masking.likely import likely
 from ops.worker.masking.survey import Column, Survey, Table
 from ops.worker.rows import Name
+
+_SPELLED = re.compile(r'("(?:[^"]|"")+"|[^".]+)\.("(?:[^"]|"")+"|[^".]+)')
 
 
 @dataclass
@@ -35,7 +38,8 @@ def classify(survey: Survey, masking: Masking) -> dict[Name, AnyTable]:
             ``report``: ``unclassified`` (lines ready to be pasted), ``stale`` and ``unfit``.
     """
     found = _Findings()
-    rules = _named(survey, masking, found)
+    rules, stale = named(survey, masking)
+    found.stale += stale
     for name, table in survey.tables.items():
         if table.root is None:
             _table(table, rules.get(name), survey, found)
@@ -50,21 +54,27 @@ def classify(survey: Survey, masking: Masking) -> dict[Name, AnyTable]:
     return rules
 
 
-def _named(survey: Survey, masking: Masking, found: _Findings) -> dict[Name, AnyTable]:
-    """The rules by table; what is named and is no table, or a partition, is stale."""
+def named(survey: Survey, masking: Masking) -> tuple[dict[Name, AnyTable], list[str]]:
+    """The rules by table; and, in words, those of what is no table, or a partition.
+
+    Args:
+        survey: of a database.
+        masking: what the environment says.
+    """
     spelled = {spelling: name for name in survey.tables for spelling in (quoted(name), str(name))}
     rules: dict[Name, AnyTable] = {}
+    stale = []
     for written, rule in masking.tables.items():
-        name = spelled.get(written)
-        if name is None:
-            found.stale.append(f'"{written}": there is no such table')
+        name = spelled.get(written) or _parsed(written)
+        if name is None or name not in survey.tables:
+            stale.append(f"{literal(written)}: there is no such table")
         elif root := survey.tables[name].root:
-            found.stale.append(f'"{written}": it is a partition of {root}, and masked as that is')
+            stale.append(f"{literal(written)}: it is a partition of {root}, and masked as that is")
         elif name in rules:
-            found.stale.append(f'"{written}": it is there twice')
+            stale.append(f"{literal(written)}: it is there twice")
         else:
             rules[name] = rule
-    return rules
+    return rules, stale
 
 
 def quoted(name: Name) -> str:
@@ -76,11 +86,25 @@ def quoted(name: Name) -> str:
     )
 
 
+def _parsed(written: str) -> Name | None:
+    """A table as SQL may spell it, with quotes around what needs none."""
+    found = _SPELLED.fullmatch(written)
+    if found is None:
+        return None
+    schema, table = (part[1:-1].replace('""', '"') if part.startswith('"') else part for part in found.groups())
+    return Name(schema, table)
+
+
+def literal(name: str) -> str:
+    """A name as a line of the inventory spells it."""
+    return f'"{name}"' if name.isprintable() and not set(name) & {'"', "\\"} else repr(name)
+
+
 def _table(table: Table, rule: AnyTable | None, survey: Survey, found: _Findings) -> None:
     if table.kind == "f" and not isinstance(rule, Remote | None):
         found.unfit.append(f'{table.name} is a foreign table, whose rows are elsewhere: write "remote", or drop it')
     elif table.kind == "f" and rule is None:
-        found.unclassified.append(f'"{quoted(table.name)}": "remote",  # a foreign table: staging would read its rows')
+        found.unclassified.append(f'{literal(quoted(table.name))}: "remote",  # a foreign table')
         found.columns += 1
     elif isinstance(rule, Remote):
         found.unfit.append(f"{table.name} is no foreign table, which remote is for")
@@ -88,7 +112,7 @@ def _table(table: Table, rule: AnyTable | None, survey: Survey, found: _Findings
         found.unfit.append(f'{table.name} belongs to the extension {table.extension}: write its columns, or "empty"')
     elif rule is None:
         of = f"  # of the extension {table.extension}" if table.extension else ""
-        found.unclassified.append(f'"{quoted(table.name)}": {{{of}')
+        found.unclassified.append(f"{literal(quoted(table.name))}: {{{of}")
         new = [one for one in table.columns if not one.computed]
         found.unclassified += [f"    {_ready(one, table, survey)}" for one in new]
         found.unclassified.append("},")
@@ -101,7 +125,7 @@ def _columns(table: Table, masked: Masked, survey: Survey, found: _Findings) -> 
     known = {column.name: column for column in table.columns}
     for name in masked.columns:
         if name not in known:
-            found.stale.append(f'"{name}": {table.name} has no such column')
+            found.stale.append(f"{literal(name)}: {table.name} has no such column")
     for name, column in known.items():
         rule = masked.columns.get(name)
         if rule is not None:
@@ -116,7 +140,7 @@ def _columns(table: Table, masked: Masked, survey: Survey, found: _Findings) -> 
 def _ready(column: Column, table: Table, survey: Survey) -> str:
     """A line to be pasted."""
     rule = likely(column, is_key(column, table.name, survey)).rule
-    return f'"{column.name}": {rule},  # {table.name}: {column.type.shown}'
+    return f"{literal(column.name)}: {rule},  # {table.name}: {column.type.shown}"
 
 
 def is_key(column: Column, table: Name, survey: Survey) -> bool:
@@ -140,7 +164,7 @@ def _common(masking: Masking, survey: Survey, rules: Mapping[Name, AnyTable]) ->
     }
     for written in masking.common:
         if written not in kept:
-            yield f'common: "{written}": there is no such column that is kept'
+            yield f"common: {literal(written)}: there is no such column that is kept"
 
 
 def _refuse(found: _Findings) -> None:

@@ -138,12 +138,13 @@ def _copying(table: Table, rule: Masked, found: Survey) -> Copying:
     keys = found.keys.get(whole, frozenset())
     stays = keys is not None and all(isinstance(rule.columns.get(key), Keep) for key in keys)
     into = table.name if stays else whole
-    listed = ", ".join(identifier(column.name) for column in columns)
+    # A table without columns has rows as well, but no list of them.
+    listed = f" ({', '.join(identifier(column.name) for column in columns)})" if columns else ""
     return Copying(
         table.name,
         into,
         f"SELECT {', '.join(made)} FROM ONLY {name}{where}",
-        f"COPY {_sql(into)} ({listed}) FROM STDIN{' WITH (FREEZE)' if stays and not table.extension else ''}",
+        f"COPY {_sql(into)}{listed} FROM STDIN{' WITH (FREEZE)' if stays and not table.extension else ''}",
         table.bytes,
     )
 
