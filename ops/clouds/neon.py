@@ -200,7 +200,9 @@ class Project:
         try:
             self._write("DELETE", f"branches/{branch.id}", f"deleting the branch {branch.name}")
         except ServiceMissing:
-            return
+            # It may be what the deletion is waited for by that is missing.
+            if any(one.id == branch.id for one in self.branches()):
+                raise
 
     def restore(
         self, branch: Branch, source: Branch, at: str | datetime | None = None, keep_as: str | None = None

@@ -143,6 +143,10 @@ def test_what_is_gone_already_is_deleted(cloud: NeonApi, project: Project, dev: 
     assert cloud.names() == {"main"} and len(project.endpoints()) == 1
     project.delete(dev)
     assert len(cloud.asked("DELETE")) == 2
+    stays = project.make("stays", project.require("main"), endpoint=False)
+    cloud.fail("DELETE", "/branches/", 404)
+    with pytest.raises(ServiceMissing):
+        project.delete(stays)
 
 
 def test_what_neon_refuses_is_one_line(cloud: NeonApi, project: Project, dev: Branch) -> None:

@@ -106,10 +106,55 @@ def test_what_cannot_be_meant_is_one_line_and_changes_nothing(typed: CommandLine
     ):
         run = typed.type("-y", f"ops.operations.{words[0]}", *words[1:])
         assert run.code == 1
-        assert said in run.stderr, run.stderr
+        assert said in run.stderr
         assert "Traceback" not in run.stderr
     assert cloud.names() == names
     assert len(cloud.requests) - len(cloud.asked("GET")) == writes
+
+
+def test_a_branch_is_reset_and_goes_back_in_its_own_history(typed: CommandLine, cloud: NeonApi, shop: Shop) -> None:
+    def sales(branch: str) -> set[str]:
+        with closing(psycopg.connect(shop.server.url(cloud.branch(branch).database))) as connection:
+            return {sku for (sku,) in connection.execute("SELECT sku FROM products WHERE sku LIKE 'NEW-%'")}
+
+    def sell(branch: str, sku: str) -> None:
+        with closing(psycopg.connect(shop.server.url(cloud.branch(branch).database), autocommit=True)) as connection:
+            connection.execute(
+                "INSERT INTO products (sku, name, price, category_id) SELECT %s, 'n', 1, min(id) FROM categories", [sku]
+            )
+
+    project = Project(cloud.described())
+    project.make("preview", project.require("main"))
+    sell("preview", "NEW-of-the-preview")
+    sell("main", "NEW-of-main")
+    reset = ("ops.operations.neon.reset", "branch=preview", "confirm=test")
+    writes = len(cloud.requests) - len(cloud.asked("GET"))
+    dry = typed.type("--dry", *reset)
+    assert dry.code == 0, dry.stderr
+    assert "what was written to it is gone" in dry.stderr
+    assert len(cloud.requests) - len(cloud.asked("GET")) == writes
+    run = typed.type("-y", *reset)
+    assert run.code == 0, run.stderr
+    assert sales("preview") == {"NEW-of-main"}
+
+    point = project.make("point", project.require("preview"), endpoint=False)
+    sell("preview", "NEW-by-mistake")
+    back = ("branch=preview", "source=preview", f"at={point.lsn}", "keep_as=mistaken", "confirm=test")
+    run = typed.type("-y", "ops.operations.neon.restore", *back)
+    assert run.code == 0, run.stderr
+    assert sales("preview") == {"NEW-of-main"}
+    assert sales("mistaken") == {"NEW-of-main", "NEW-by-mistake"}
+    run = typed.type("-y", "ops.operations.neon.restore", *back)
+    assert "was restored already: what it had until then is mistaken" in run.stderr
+    for at, said in (
+        ("2001-01-01T00:00:00Z", "Neon answered 400: the point in time is outside of the restore window"),
+        ("yesterday", "yesterday is no point in a branch's history"),
+    ):
+        words = ("branch=preview", "source=preview", f"at={at}", "confirm=test")
+        run = typed.type("-y", "ops.operations.neon.restore", *words)
+        assert run.code == 1
+        assert said in run.stderr
+        assert "Traceback" not in run.stderr
 
 
 def test_a_database_elsewhere_has_no_branches(pyinfra: CommandLine) -> None:
