@@ -8,11 +8,11 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --require-ha
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
-.venv/run: requirements.lock pyproject.toml
+.venv/run: ops/sandbox/requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
 	@echo "Setting up .venv (once) …"
 	@$(PYTHON) -m venv .venv || { echo "python3 -m venv failed; on Debian: apt install python3-venv"; exit 1; }
-	@$(PIP) -r requirements.lock
+	@$(PIP) -r ops/sandbox/requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q ops
 	@touch $@
@@ -48,7 +48,8 @@ bench: .venv/dev  ## Measure against pg_dump, pg_restore and the runbooks' shell
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 lock: .venv/dev  ## Write the lock files anew from pyproject.toml
-	@$(LOCK) pyproject.toml --extra sandbox --group build -o requirements.lock
+	@$(LOCK) pyproject.toml --group build -o requirements.lock
+	@$(LOCK) pyproject.toml --extra sandbox --group build -c requirements.lock -o ops/sandbox/requirements.lock
 	@$(LOCK) pyproject.toml --extra sandbox --group build --group dev -c requirements.lock -o requirements-dev.lock
 	@$(LOCK) --group runner -c requirements.lock -o ops/worker/requirements.lock
 
