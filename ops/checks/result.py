@@ -91,3 +91,18 @@ def by_severity(results: Iterable[Result]) -> list[Result]:
     """The worst first, and those of one check together."""
     order = list(Outcome)
     return sorted(results, key=lambda one: (order.index(one.outcome), one.check, one.what, one.where))
+
+
+class Baseline:
+    """What was not as it must be before something was done, and so is not its doing."""
+
+    def __init__(self) -> None:
+        self._bad: set[tuple[str, str]] = set()
+
+    def take(self, results: Iterable[Result]) -> None:
+        """Remember what is not as it must be."""
+        self._bad.update((one.name, one.where) for one in results if one.outcome.bad)
+
+    def had(self, one: Result) -> bool:
+        """Whether it was so, or its check as a whole, so that nobody could tell."""
+        return not self._bad.isdisjoint({(one.name, one.where), (one.check, one.where)})

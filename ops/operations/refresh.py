@@ -9,7 +9,9 @@ from typing import Any
 from pyinfra import state
 from pyinfra.api.operation import operation
 
-from ops import arguments, clock, environment_lock, notices, output, recorder, runner
+from ops import arguments, clock, environment_lock, notices, output, recorder, runner, verification
+from ops.checks import Backups
+from ops.checks.result import Baseline, by_severity
 from ops.environment import Environment
 from ops.errors import ConfigurationError, ServiceError, Unclassified
 from ops.failures import Failures
@@ -19,6 +21,8 @@ from ops.steps import Step, Steps, guarded, on_runner, plan
 
 failures = Failures()
 """Of this run: what comes after one is left out."""
+_before = Baseline()
+"""What was not as it must be before the refresh, of the hosts, the server and the stores."""
 _known: dict[str, Any] = {}
 """What the runner told of source and database, once it has."""
 _done: dict[str, Any] = {}
@@ -69,6 +73,9 @@ def _planned(backup: str | None) -> Steps:
     else:
         environment_lock.require_free()
         output.table("\n".join(_lines(here, known)))
+    if state.is_executing and (_wanted(backup) or "swap" in _done):
+        asked = [one for one in verification.checks(here) if one.preflight or isinstance(one, Backups)]
+        _before.take(verification.verify(here, asked))
     yield from ()
 
 
@@ -222,11 +229,23 @@ def restarted(service: str) -> Steps:
 @on_runner
 def verified() -> Steps:
     """
-    Ask every check of the environment, once the masked database serves. Never a change.
+    Ask every check of the environment, once the masked database serves. What hosts, server and stores lacked before is
+    shown, and is no failure of the refresh. Never a change.
     """
     if failures or not state.is_executing or "swap" not in _done:
         return
-    yield from failures.noted("the verification", checks.verified._inner())
+    yield from failures.noted("the verification", _verified())
+
+
+def _verified() -> Steps:
+    here = runner.environment()
+    results = verification.verify(here, verification.checks(here))
+    checks.show(here.name, results)
+    old = [one.full_name for one in by_severity(results) if one.outcome.bad and _before.had(one)]
+    if old:
+        output.say(f"not the refresh's doing, as it was so before: {', '.join(old)}")
+    checks.require_good(here.name, [one for one in results if not _before.had(one)])
+    yield from ()
 
 
 @operation()

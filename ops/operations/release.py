@@ -8,8 +8,8 @@ from pyinfra import host, state
 from pyinfra.api.operation import operation
 
 from ops import arguments, notices, output, runner, verification
-from ops.checks import Outcome, Result
-from ops.checks.result import by_severity
+from ops.checks import Outcome
+from ops.checks.result import Baseline, by_severity
 from ops.errors import ChecksFailed, ConfigurationError, OpsError, ReleaseMissing, ServiceError, TriggerHeld
 from ops.failures import Failures
 from ops.operations import backups, checks, migrations, places, rollback, services
@@ -26,8 +26,8 @@ _out: dict[str, bool] = {}
 """The services that serve what is released, on some host at least, and whether this run has changed that."""
 _sick: set[str] = set()
 """Those of them that did not hold."""
-_bad_before: set[tuple[str, str]] = set()
-"""What was not as it must be before the release, by name and place."""
+_before = Baseline()
+"""What was not as it must be before the release."""
 _bad_since: set[str] = set()
 """The checks that were reasons to go back."""
 _still: list[str] = []
@@ -56,7 +56,7 @@ def _preflight(watch: str | int | None) -> Steps:
         return
     results = verification.verify(here, asked)
     checks.show(here.name, results)
-    _bad_before.update((one.name, one.where) for one in results if one.outcome.bad)
+    _before.take(results)
     must = {one.title for one in asked if one.preflight}
     checks.require_good(here.name, [one for one in results if one.check in must])
     yield from ()
@@ -185,7 +185,7 @@ def _verified() -> Steps:
         return
     results = verification.verify(here, verification.checks(here))
     checks.show(here.name, results)
-    new = [one for one in results if one.outcome is Outcome.FAIL and not _was_bad(one)]
+    new = [one for one in results if one.outcome is Outcome.FAIL and not _before.had(one)]
     try:
         checks.require_good(here.name, new or results)
     except ChecksFailed as error:
@@ -194,11 +194,6 @@ def _verified() -> Steps:
             _bad_since.update(one.check for one in new)
         raise
     yield from ()
-
-
-def _was_bad(one: Result) -> bool:
-    """Whether it was, or its check as a whole, so that nobody could tell."""
-    return not _bad_before.isdisjoint({(one.name, one.where), (one.check, one.where)})
 
 
 @operation()

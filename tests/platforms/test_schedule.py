@@ -14,8 +14,10 @@ from pathlib import Path
 from shlex import quote
 
 import hooks
+import psycopg
 import pytest
 from machines import NETWORK, CannotBuild, Lot, Machine, lacking, machines
+from psycopg import sql
 from pyinfra_command import PYINFRA
 from servers import FAST, running
 
@@ -69,6 +71,11 @@ class Site:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def start(self, unit: str) -> None:
+        """Start a job, which must succeed."""
+        done = self.machine.run(f"systemctl start {unit}.service || journalctl --no-pager -o cat -u {unit} | grep .")
+        assert not done.stdout, done.stdout
+
     def until(self, condition: Callable[[], object], within: float = 60) -> None:
         """Wait until something has come true."""
         deadline = time.monotonic() + within
@@ -94,6 +101,7 @@ class Site:
         return {
             "SHOP_PASSWORD": self.shop.password,
             "HOOK": f"json://{self.hooks.address}/{name}/hook-token-81",
+            "SALT": "a salt of the tests 81",
             "PING": f"http://{self.hooks.address}/{name}-ping",
         }
 
@@ -207,6 +215,34 @@ def test_a_timer_takes_backups_until_it_is_taken_away(site: Site) -> None:
     assert (site.left(), site.units(), site.must("ls /srv/metrics")) == ("", "", "")
     assert len(site.must("ls -d /srv/backups-prod/prod/shop/*Z").split()) == 1, "the backups stay"
     assert "Nothing of the schedule is there" in site.install("prod", "--data", "present=no")
+
+
+def test_a_drill_and_a_refresh_run_by_themselves_as_an_ordinary_user(site: Site) -> None:
+    """Shut off from all that a job does not need, and told by the unit alone what it may write to."""
+    jobs = [f'Job(name="{name}", deploy="deploys/{name}.py", at="*-*-* 02:30:00")' for name in ("backup", "drill")]
+    site.describe("source", *jobs, more='user="backup"')
+    site.install("source")
+    for job in ("backup", "drill"):
+        site.start(f"pyinfra-ops-source.{job}")
+    job = 'Job(name="refresh", deploy="deploys/refresh.py", at="*-*-* 03:30:00")'
+    more = f"""user="backup"), refresh=Refresh(
+        source=BackupOf(environment="source", database={site.shop.name!r}, store=Directory(path="/srv/backups-source")),
+        masking=Masking(salt=secret("SALT"), tables=masking.TABLES)"""
+    text = site.describe("copy", job, more=more)
+    imports = "from ops import BackupOf, Masking, Refresh\nfrom ops.sandbox import masking\n"
+    text = imports + text.replace(f"database={site.shop.name!r}, user", "database='copy', user", 1)
+    site.must(f"printf %s {quote(text)} > {PLACE}/copy.py")
+    with psycopg.connect(site.shop.server.url(), autocommit=True) as server:
+        server.execute(sql.SQL("CREATE DATABASE copy OWNER {}").format(sql.Identifier(site.shop.user)))
+    site.install("copy")
+    site.start("pyinfra-ops-copy.refresh")
+    with psycopg.connect(site.shop.server.url("copy")) as copy:
+        assert copy.execute("SELECT count(*) FROM customers WHERE email NOT LIKE 'u%@example.com'").fetchone() == (0,)
+        assert copy.execute("SELECT count(*) > 0 FROM customers").fetchone() == (True,)
+    log = site.must("journalctl -u pyinfra-ops-copy.refresh --no-pager -o cat")
+    assert "copy is refreshed from source/" in log
+    for name in ("copy", "source"):
+        site.install(name, "--data", "present=no")
 
 
 def test_each_failure_is_told_once_and_its_end_once(site: Site) -> None:
