@@ -14,7 +14,7 @@ from faulty_proxy import Fault, FaultyProxy
 from identities import ServerWithIdentities
 from servers import running
 
-from ops import S3, Backups, Directory, ObjectStore, probes
+from ops import S3, BackupOf, Backups, Directory, ObjectStore, probes
 from ops.checks import Outcome, Result
 from ops.environment import Retention
 from ops.errors import StoreDenied, StoreUnreachable
@@ -22,6 +22,8 @@ from ops.sandbox.shop import Shop
 from ops.secrets import revealed
 from ops.storage import AnyStore
 from ops.stores import open_store
+from ops.worker.origin import OfBackup
+from ops.worker.pulse import Pulse
 from ops.worker.request import Request
 
 
@@ -74,6 +76,9 @@ def test_who_may_only_read_passes_and_writes_nothing(shop: Shop, server: ServerW
     found = [one for each in answer.answer["results"] for one in each]
     assert [one["what"] for one in found] == ["", "newest", "proven", "damaged", "kept"]
     assert {one["outcome"] for one in found} == {"pass"}, found
+    origin = OfBackup(BackupOf(environment="test", database=shop.name, store=reader), None)
+    with Pulse(60, shop.description(), shop.name) as pulse, origin.archive(pulse) as dump:
+        assert dump.seek(0) == 0 and dump.read(5) == b"PGDMP", "a refresh needs no more"
     assert held(owner) == before
 
 
