@@ -212,6 +212,16 @@ def test_killed_in_the_middle_it_is_swept_away_and_done_the_next_time(staging):
     assert [name.startswith(f"{staging.shop.name}_before_") for name in names] == [True]
 
 
+def test_ctrl_c_leaves_neither_scratch_nor_half_a_database(staging):
+    before = staging.databases()
+    with staging.pyinfra.begun("deploys/refresh.py") as begun:
+        begun.wait_until(lambda: any(name.startswith("ops_refresh_staging") for name in staging.databases()), 60)
+        os.killpg(begun.process.pid, signal.SIGINT)
+        assert begun.process.wait(60) == 130
+    assert staging.databases() == before
+    assert staging.ask("SELECT count(*) FROM api_keys") == (5,)
+
+
 def test_killed_after_the_swap_it_is_verified_the_next_time(staging):
     slow = Rows(name="slow", query="SELECT count(*) FROM customers, pg_sleep(60)", at_least=10)
     staging.describe(checks=[slow])
