@@ -134,6 +134,7 @@ def show() -> Steps:
     here = runner.environment()
     known = host.get_fact(Backups)
     output.table(backup_table.render(f"{here.name}/{here.database.name()} in {known['location']}", known))
+    output.attach("backups", known["backups"])
     yield from ()
 
 

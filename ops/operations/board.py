@@ -83,6 +83,18 @@ class Board:
         """Those that could not be asked."""
         return [f"{row.service} on {row.place}" for row in self._rows if row.status is None]
 
+    def to_json(self) -> list[dict[str, Any]]:
+        """Each service in each place; ``instances`` is None where nobody could be asked."""
+        return [
+            {
+                **{name: getattr(row, name) for name in ("service", "place", "problems", "previous", "unknown")},
+                "release": row.status and row.status.release,
+                "since": clock.iso(row.status.since) if row.status and row.status.since else None,
+                "instances": row.status and {one.name: one.state for one in row.status.instances},
+            }
+            for row in self._rows
+        ]
+
     def render(self, title: str, order: list[str], width: int = table.WIDTH) -> str:
         """Lines of text, at most ``width`` columns wide; what is wrong stands below the table, in full.
 

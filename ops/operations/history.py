@@ -37,10 +37,13 @@ def show(limit: int | str = 20, run: str | None = None, report: str | None = Non
         return
     here, store = runner.environment().name, runner.documents()
     if run is None:
-        output.table(run_table.runs(f"runs of {here} in {store.location}", record.runs(store, here, most)))
+        newest = record.runs(store, here, most)
+        output.table(run_table.runs(f"runs of {here} in {store.location}", newest))
+        output.attach("runs", [one.to_json() for one in newest])
         return
     found = record.find(store, here, str(run))
     output.table(run_table.steps(found))
+    output.attach("runs", [found.to_json()])
     if report:
         try:
             Path(report).write_text(written(found))

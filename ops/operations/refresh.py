@@ -97,6 +97,7 @@ def classified(backup: str | None = None) -> Steps:
         output.say(f"every column of {answer['source']} has a rule")
         return
     output.table("\n".join([_PROPOSAL, *answer["lines"]]))
+    output.attach("proposed", answer["lines"])
     output.say(f"{answer['columns']} columns of {answer['source']} have no rule yet")
     yield from ()
 
@@ -157,8 +158,10 @@ def _mask(backup: str | None) -> None:
         answer = runner.ask("refresh", show=True, backup=backup or id)
     except Unclassified as refused:
         output.table("\n".join(_to_be_written(refused.report or {})))
+        output.attach("refused", refused.report)
         raise
     _done["refresh"] = answer
+    output.attach("refresh", {"source": _known["source"], "seconds": answer["seconds"], "rows": answer["rows"]})
     recorder.know(refresh={"seconds": answer["seconds"], "rows": sum(answer["rows"].values())})
     seconds = ", ".join(f"{step} {spent:.1f}" for step, spent in answer["seconds"].items())
     output.table("\n".join(wrap(f"seconds: {seconds}", table.WIDTH)))

@@ -174,11 +174,15 @@ def shown() -> Steps:
         schedule.shown(name="Show when the jobs run")
     """
     described, keeper = _described(), _keeper()
+    jobs: dict[str, dict[str, str | list[str]]] = {}
+    output.attach("jobs", jobs)
     for job in described.jobs:
         if keeper.kind == "cron":
+            jobs[job.name] = {"cron": cron.when(job.calendar)}
             output.say(f"{job.name} runs by cron at {cron.when(job.calendar)} (UTC)")
             continue
         first, *later = host.get_fact(Elapses, calendar=job.calendar)
+        jobs[job.name] = {"next": [first, *later]}
         late = f", up to {job.delay} later" if clock.duration(job.delay) else ""
         output.say(f"{job.name} runs next at {first}{late}; then at {', '.join(later) or 'no other time'}")
     yield from ()

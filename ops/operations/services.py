@@ -57,6 +57,7 @@ def show() -> Steps:
         for one in places.unreachable(service):
             _board.add(board.Row(service.name, one.name, None, unknown=f"{one.name} could not be reached"))
     output.table(_board.render(f"services of {here.name}", places.names()))
+    output.attach("services", _board.to_json())
     unknown = _board.unknown()
     if unknown:
         raise ServiceError(f"{', '.join(unknown)} could not be asked", "The reasons are below the table")

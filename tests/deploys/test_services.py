@@ -108,7 +108,11 @@ def test_the_table_says_what_serves_since_when_and_fits_in_100_columns(typed):
     assert f"web can go to: {RELEASES[1]}, {RELEASES[0]}" in shown.stderr
     assert "all 2 healthy" in row
     assert max(map(len, shown.stderr.splitlines())) <= 104
-    assert changes(typed("-y", "--json", "deploys/services.py")) == 0
+    told = typed("-y", "--json", "deploys/services.py")
+    assert changes(told) == 0
+    (web,) = json.loads(told.stdout)["results"]["services"]
+    assert (web["service"], web["place"], web["release"]) == ("web", "@local", RELEASES[2])
+    assert (web["instances"], web["problems"]) == ({"web_1": "running", "web_2": "running"}, [])
 
 
 def test_a_restart_starts_every_instance_anew(typed, supervised):
