@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ops import clock
 
 if TYPE_CHECKING:
-    from ops.clouds.neon import Branch
+    from ops.clouds.neon_resources import Branch
 
 RESTORE_POINT, REHEARSAL, BACKUP, REFRESH = "restore-point", "rehearsal", "backup", "refresh"
 PURPOSES = {

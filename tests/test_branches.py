@@ -6,7 +6,7 @@ import pytest
 
 from ops import branches
 from ops.branches import BACKUP, REHEARSAL, RESTORE_POINT, Made
-from ops.clouds.neon import Branch
+from ops.clouds.neon_resources import Branch
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 WEEK = 7 * 86400

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 from ops.clouds.api import Api
+from ops.clouds.neon_resources import Branch, Endpoint, Snapshot
 from ops.database import Neon
 from ops.errors import ConfigurationError, ServiceError, ServiceMissing
 from ops.secrets import Secret
@@ -25,73 +25,6 @@ PAUSE = 0.3
 _PAGE = "100"
 _DONE, _BAD = ("finished", "skipped"), ("failed", "error", "cancelled")
 _LSN = re.compile(r"^[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}$")
-
-
-@dataclass(frozen=True)
-class Branch:
-    """A branch.
-
-    Args:
-        id: Neon's.
-        name: its name.
-        parent: id of the branch that it was made of; None: the root.
-        default: whether it is the project's default branch.
-        protected: whether Neon protects it.
-        created: when it was made.
-        expires: when Neon deletes it by itself; None: never.
-        state: in Neon's words, such as ``ready``.
-        at: the time of the parent's history that it was made of; None: not told.
-        lsn: the same place as an LSN; None: not told.
-    """
-
-    id: str
-    name: str
-    parent: str | None
-    default: bool
-    protected: bool
-    created: datetime
-    expires: datetime | None
-    state: str
-    at: datetime | None = None
-    lsn: str | None = None
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """What runs a branch's PostgreSQL.
-
-    Args:
-        id: Neon's.
-        branch: id of the branch.
-        kind: ``read_write`` or ``read_only``.
-        state: ``init``, ``active`` or ``idle``; the last starts by itself when somebody connects.
-        host: to connect to.
-    """
-
-    id: str
-    branch: str
-    kind: str
-    state: str
-    host: str
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A snapshot of a branch.
-
-    Args:
-        id: Neon's.
-        name: its name.
-        branch: id of the branch; None: not known.
-        created: when it was made.
-        expires: when Neon deletes it by itself; None: never.
-    """
-
-    id: str
-    name: str
-    branch: str | None
-    created: datetime
-    expires: datetime | None
 
 
 class Project:
@@ -115,7 +48,7 @@ class Project:
         Raises:
             OpsError: Neon does not tell.
         """
-        found = [_branch(one) for page in self._pages("branches", "branches") for one in page]
+        found = [Branch.of(one) for page in self._pages("branches", "branches") for one in page]
         return sorted(found, key=lambda one: one.created, reverse=True)
 
     def branch(self, name: str) -> Branch | None:
@@ -126,7 +59,7 @@ class Project:
             OpsError: Neon does not tell.
         """
         pages = self._pages("branches", "branches", search=name)
-        found = [_branch(one) for page in pages for one in page if one["name"] == name]
+        found = [Branch.of(one) for page in pages for one in page if one["name"] == name]
         if len(found) > 1:
             raise ConfigurationError(
                 f"{len(found)} branches of {self._described.project} are called {name}", "Rename all but one"
@@ -175,7 +108,7 @@ class Project:
         if endpoint:
             body["endpoints"] = [{"type": "read_write"}]
         answer = self._write("POST", "branches", f"making the branch {name}", json=body)
-        return _branch(answer["branch"])
+        return Branch.of(answer["branch"])
 
     def change(self, branch: Branch, **changes: Any) -> Branch:
         """Change a branch.
@@ -189,7 +122,7 @@ class Project:
         """
         asked = {key: _told(value) if isinstance(value, datetime) else value for key, value in changes.items()}
         words = f"changing the branch {branch.name}"
-        return _branch(self._write("PATCH", f"branches/{branch.id}", words, json={"branch": asked})["branch"])
+        return Branch.of(self._write("PATCH", f"branches/{branch.id}", words, json={"branch": asked})["branch"])
 
     def delete(self, branch: Branch) -> None:
         """Delete a branch and what it runs on; one that is gone already is no failure.
@@ -228,7 +161,7 @@ class Project:
         if keep_as is not None:
             asked["preserve_under_name"] = keep_as
         words = f"restoring the branch {branch.name}"
-        return _branch(self._write("POST", f"branches/{branch.id}/restore", words, json=asked)["branch"])
+        return Branch.of(self._write("POST", f"branches/{branch.id}/restore", words, json=asked)["branch"])
 
     def endpoints(self, branch: Branch | None = None) -> list[Endpoint]:
         """Those of a branch; None: of the project.
@@ -237,7 +170,7 @@ class Project:
             OpsError: Neon does not tell.
         """
         path = "endpoints" if branch is None else f"branches/{branch.id}/endpoints"
-        return [_endpoint(one) for one in self._api.ask("GET", f"{self._path}/{path}")["endpoints"]]
+        return [Endpoint.of(one) for one in self._api.ask("GET", f"{self._path}/{path}")["endpoints"]]
 
     def serve(self, branch: Branch) -> Endpoint:
         """The endpoint by which a branch is read and written, without which nobody can connect; made where it has none.
@@ -249,7 +182,7 @@ class Project:
         if there is not None:
             return there
         body = {"endpoint": {"branch_id": branch.id, "type": "read_write"}}
-        return _endpoint(self._write("POST", "endpoints", f"giving {branch.name} an endpoint", json=body)["endpoint"])
+        return Endpoint.of(self._write("POST", "endpoints", f"giving {branch.name} an endpoint", json=body)["endpoint"])
 
     def start(self, endpoint: Endpoint) -> None:
         """Start an endpoint.
@@ -273,7 +206,7 @@ class Project:
         Raises:
             OpsError: Neon does not tell.
         """
-        found = [_snapshot(one) for one in self._api.ask("GET", f"{self._path}/snapshots")["snapshots"]]
+        found = [Snapshot.of(one) for one in self._api.ask("GET", f"{self._path}/snapshots")["snapshots"]]
         return sorted(found, key=lambda one: one.created, reverse=True)
 
     def uri(self, branch: str) -> Secret:
@@ -357,38 +290,3 @@ def _moment(at: str | datetime | None, of: str) -> dict[str, str]:
 def _told(time: datetime, exactly: str = "seconds") -> str:
     """A time in Neon's words, who takes an expiry by the second, and a moment of history by the millisecond."""
     return time.astimezone(UTC).isoformat(timespec=exactly).replace("+00:00", "Z")
-
-
-def _time(told: str | None) -> datetime | None:
-    return None if told is None else datetime.fromisoformat(told).astimezone(UTC)
-
-
-def _created(told: dict[str, Any]) -> datetime:
-    time = _time(told["created_at"])
-    assert time is not None
-    return time
-
-
-def _branch(told: dict[str, Any]) -> Branch:
-    return Branch(
-        id=told["id"],
-        name=told["name"],
-        parent=told.get("parent_id"),
-        default=told["default"],
-        protected=told["protected"],
-        created=_created(told),
-        expires=_time(told.get("expires_at")),
-        state=told["current_state"],
-        at=_time(told.get("parent_timestamp")),
-        lsn=told.get("parent_lsn"),
-    )
-
-
-def _endpoint(told: dict[str, Any]) -> Endpoint:
-    return Endpoint(told["id"], told["branch_id"], told["type"], told["current_state"], told["host"])
-
-
-def _snapshot(told: dict[str, Any]) -> Snapshot:
-    return Snapshot(
-        told["id"], told["name"], told.get("source_branch_id"), _created(told), _time(told.get("expires_at"))
-    )

@@ -10,7 +10,8 @@ from typing import Any
 from pyinfra.api.operation import operation
 
 from ops import branches, clock, output, runner
-from ops.clouds.neon import Branch, Project
+from ops.clouds.neon import Project
+from ops.clouds.neon_resources import Branch
 from ops.errors import ConfigurationError
 from ops.operations import branching, neon, table
 from ops.steps import Step, Steps, on_runner, plan

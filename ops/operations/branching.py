@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from ops import branches, clock, output, runner
-from ops.clouds.neon import Branch, Project, moment
+from ops.clouds.neon import Project, moment
+from ops.clouds.neon_resources import Branch
 from ops.confirmation import confirmed
 from ops.database import Neon
 from ops.errors import ConfigurationError

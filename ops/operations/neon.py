@@ -8,7 +8,8 @@ from typing import Any
 from pyinfra.api.operation import operation
 
 from ops import branches, clock, output, recorder, runner
-from ops.clouds.neon import Branch, Project, moment
+from ops.clouds.neon import Project, moment
+from ops.clouds.neon_resources import Branch
 from ops.confirmation import confirmed
 from ops.database import Neon
 from ops.errors import ConfigurationError

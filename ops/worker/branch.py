@@ -11,7 +11,8 @@ from typing import Any
 import psycopg
 
 from ops import branches, clock
-from ops.clouds.neon import Branch, Project
+from ops.clouds.neon import Project
+from ops.clouds.neon_resources import Branch
 from ops.database import Postgres
 from ops.engines import open_engine
 from ops.errors import ConfigurationError, DatabaseError, DatabaseUnreachable, ServiceMissing

@@ -14,7 +14,8 @@ from standins.neon import NeonApi
 
 from ops import Postgres
 from ops.clouds import api, neon
-from ops.clouds.neon import Branch, Project
+from ops.clouds.neon import Project
+from ops.clouds.neon_resources import Branch
 from ops.errors import ConfigurationError, PlatformDenied, ServiceError, ServiceMissing
 from ops.secrets import Secret
 

@@ -12,7 +12,8 @@ from standins.neon import NeonApi
 from standins.neon_records import Branch as Kept
 from standins.neon_records import Moment
 
-from ops.clouds.neon import Branch, Project
+from ops.clouds.neon import Project
+from ops.clouds.neon_resources import Branch
 from ops.errors import PlatformDenied, PlatformUnreachable, ServiceError
 
 DONE = ""

@@ -15,7 +15,8 @@ import pytest
 from standins.neon import NeonApi
 from standins.neon_contract import installed
 
-from ops.clouds.neon import Branch, Project
+from ops.clouds.neon import Project
+from ops.clouds.neon_resources import Branch
 
 
 @pytest.fixture
