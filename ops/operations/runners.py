@@ -15,6 +15,7 @@ from pyinfra.facts.server import Home
 from ops import output, runner
 from ops.environment import root
 from ops.facts.runners import Installed
+from ops.operations import virtual_environment
 from ops.steps import Steps, guarded
 
 
@@ -45,20 +46,14 @@ def installed(python: str = "python3") -> Steps:
         return
     place = f"{host.get_fact(Home)}/{runner.directory()}"
     output.say(f"Install version {runner.version()} in {place}")
-    too_old = f"{python} on {host.name} is older than 3.11: name a newer one, --data python=python3.12"
-    yield StringCommand(f"{python} -c 'import sys; sys.exit(sys.version_info < (3, 11) and \"{too_old}\" or 0)'")
     # Built under a name of this run's own and renamed at the very end: what was killed is never taken for installed,
     # and its pip, which may still be at work over there, cannot meddle with this one. A virtual environment can be
     # moved as long as nothing but its interpreter is called.
     new = f"{place}.{secrets.token_hex(4)}"
-    # What killed installations left may still be written to by their last process; it goes with the next one then.
-    yield StringCommand(f"umask 077; rm -rf {place}.* || true; mkdir -p {new} && {python} -m venv {new}")
+    yield from virtual_environment.begun(python, place, new)
     yield FileUploadCommand(_archive(), f"{new}/package.tar")
     yield StringCommand(f"tar -xf {new}/package.tar -C {new}")
-    yield StringCommand(
-        f"{new}/bin/python -m pip install --quiet --disable-pip-version-check --no-input"
-        f" --require-hashes -r {new}/ops/worker/requirements.lock"
-    )
+    yield from virtual_environment.filled(f"{new}/bin/python", f"{new}/ops/worker/requirements.lock")
     yield StringCommand(
         f'mv {new}/ops "$({new}/bin/python -c \'import sysconfig; print(sysconfig.get_path("purelib"))\')"'
     )

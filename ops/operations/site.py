@@ -22,6 +22,7 @@ from ops import output, runner
 from ops.environment import root
 from ops.errors import ConfigurationError
 from ops.facts.schedule import Found
+from ops.operations import virtual_environment
 from ops.schedule import Schedule
 from ops.site import PROJECTS, Site
 from ops.steps import Steps
@@ -83,18 +84,13 @@ def installed(one: Site, python: str) -> Steps:
         return
     output.say(f"Install this version in {one.project}")
     parent = one.project.rpartition("/")[0]
-    too_old = f"{python} on {host.name} is older than 3.11: name a newer one, --data python=python3.12"
-    yield StringCommand(f"{python} -c 'import sys; sys.exit(sys.version_info < (3, 11) and \"{too_old}\" or 0)'")
     # As the worker is installed: under a name of this run's own, and renamed when it is whole. The inventories may
     # hold what is nobody else's business.
     new = f"{one.project}.{secrets.token_hex(4)}"
-    yield StringCommand(f"umask 077; rm -rf {one.project}.* && mkdir -p {new} && {python} -m venv {new}/venv")
+    yield from virtual_environment.begun(python, one.project, new, "/venv")
     # Not as a file, which others could read for a moment on its way through sudo.
     yield StringCommand(f"base64 -d | tar -xzf - -C {new}", _stdin=_archive())
-    yield StringCommand(
-        f"{new}/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input"
-        f" --require-hashes -r {new}/requirements.lock"
-    )
+    yield from virtual_environment.filled(f"{new}/venv/bin/python", f"{new}/requirements.lock")
     yield StringCommand(
         f"{new}/venv/bin/python -m compileall -q {new}/ops {new}/venv/lib; "
         f"chmod 755 {PROJECTS} && chgrp -hR $(id -g {one.user}) {parent} && chmod -R u=rwX,g=rX,o= {parent} "
