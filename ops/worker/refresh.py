@@ -39,7 +39,8 @@ from ops.worker.sections import restore_section
 _BOUND = {
     "could not create unique index": "A rule makes the same of two values: another salt may help where it was chance, "
     'or "hash", or "fake text"',
-    "violates foreign key constraint": "Rows are left out (without=…, empty) to which these refer: leave these out too",
+    "violates foreign key constraint": "Rows are left out (without=…, empty, own) to which these refer: leave "
+    'these out too, or make that column "null"',
     "violates": "A rule makes what the constraint does not take: correct it in the inventory",
 }
 """What pg_restore says, and what to do then."""

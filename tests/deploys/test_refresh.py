@@ -18,7 +18,7 @@ from pyinfra_command import CommandLine
 from standins.neon import NeonApi
 
 from ops import BackupOf, BranchOf, Directory, Environment, Refresh, Rows, Sql
-from ops.masking import Expression, Masked, Masking, Shift
+from ops.masking import Expression, Masked, Masking, Noise, Shift
 from ops.record import runs
 from ops.sandbox import masking
 from ops.stores import open_store
@@ -170,17 +170,21 @@ def test_a_column_without_a_rule_ends_it_before_any_row_is_anywhere(staging, sho
 
 def test_large_objects_are_left_out_and_are_in_no_log(staging, shop):
     with closing(psycopg.connect(shop.url, autocommit=True)) as connection:
+        connection.execute("CREATE TABLE odds (n numeric, day date)")
+        connection.execute("INSERT INTO odds VALUES ('Infinity', 'infinity'), ('NaN', '0044-03-15 BC')")
         connection.execute("SELECT lo_from_bytea(0, 'a scan of a passport')")
     assert staging.production.ask("dump").code == 0
     assert staging.production.ask("drill").code == 0
     source = staging.environment.refresh.source
-    masked = Masking(salt="a salt of the tests", tables=TABLES, large_objects="left out")
+    tables = {**TABLES, "public.odds": {"n": Noise(percent=10), "day": Shift(days=9)}}
+    masked = Masking(salt="a salt of the tests", tables=tables, large_objects="left out")
     staging.describe(refresh=Refresh(source=source, masking=masked), checks=None)
     with originals_scan.Log(shop.server) as log:
         run = staging.type()
         assert not log.holding(["a scan of a passport"])
     assert run.returncode == 0, run.stderr
     assert staging.ask("SELECT count(*) FROM pg_largeobject_metadata") == (0,)
+    assert staging.ask("SELECT count(*) FROM odds WHERE n = 'Infinity' AND day = 'infinity'") == (1,)
     assert "not the refresh's doing, as it was so before: backups: newest, backups: proven" in run.stderr
 
 
@@ -345,4 +349,4 @@ def test_what_an_index_or_a_foreign_key_does_not_take_is_said_with_what_to_do(st
     staging.describe(tables={**TABLES, "public.customers": without})
     run = staging.type()
     assert run.returncode == 1
-    assert "Rows are left out (without=…, empty) to which these refer: leave these out too" in run.stderr
+    assert "Rows are left out (without=…, empty, own) to which these refer: leave these out too" in run.stderr

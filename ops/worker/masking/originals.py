@@ -322,7 +322,8 @@ def _shown(value: str, type: Type) -> list[str]:
     if type.name in TEXTS or type.name in ("uuid", "macaddr", "macaddr8"):
         return [f"{value}::text"]
     if type.name in (*INTEGERS, "numeric"):
-        return [f"CASE WHEN abs({value}) >= 1e{DIGITS - 1} THEN {value}::text END"]
+        # What is infinite, or no number, is not zero when it is taken from itself.
+        return [f"CASE WHEN abs({value}) >= 1e{DIGITS - 1} AND {value} - {value} = 0 THEN {value}::text END"]
     if type.name in _ADDRESSES:
         return [f"host({value})"]
     return [f"encode({value}, 'hex')"] if type.name == "bytea" else []
