@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from ops.errors import OpsError
+from ops.patience import within
 from ops.secrets import Secret
 
 _PATIENCE = 5
-"""Seconds for which one try may connect, and wait for the answer."""
+"""Seconds for one try."""
 _TRIES = 2
 
 
@@ -24,6 +26,14 @@ def ping(url: Secret, run: str, word: str = "", said: str = "") -> str | None:
     Returns:
         Why it did not get through, in words; None: it did.
     """
+    (problem,) = within(_PATIENCE * _TRIES, [partial(_ping, url, run, word, said)])
+    if problem == "":
+        return None
+    return f"the ping to {url!r} did not get through: {problem or f'no answer within {_PATIENCE * _TRIES} s'}"
+
+
+def _ping(url: Secret, run: str, word: str, said: str) -> str:
+    """Why it did not get through; empty when it did."""
     import requests
 
     problem = ""
@@ -37,11 +47,11 @@ def ping(url: Secret, run: str, word: str = "", said: str = "") -> str | None:
                 problem = type(error).__name__
                 continue
             if answer.ok:
-                return None
+                return ""
             problem = f"status {answer.status_code}"
     except (OpsError, ValueError) as error:
         problem = str(error) if isinstance(error, OpsError) else "it is no URL"
-    return f"the ping to {url!r} did not get through: {problem}"
+    return problem
 
 
 def _address(url: str, run: str, word: str) -> str:

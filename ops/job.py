@@ -21,13 +21,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ops import clock, dead_man, notices
+from ops import clock, dead_man, notices, site
 from ops.deploy_process import Deploy
 from ops.environment import Environment, root
 from ops.errors import ConfigurationError, OpsError, WorkerFailed
 from ops.job_memory import Memory
 from ops.schedule import Job
-from ops.secrets import hidden, named
+from ops.secrets import Secret, hidden, named
 
 _LAST = 20
 """Lines that are sent along."""
@@ -62,10 +62,10 @@ class Run:
         self.ended("the machine went down, or it was killed")
         memory = self._memory
         memory.run, memory.since = str(uuid.uuid4()), clock.iso(clock.now())
-        memory.keep(self._file)
+        self._remember()
         began = time.monotonic()
         self._ping("start")
-        deploy = Deploy(self._command(), self._variables, self._hear)
+        deploy = Deploy(self._command(), {**self._variables, notices.IN_A_JOB: self._job.name}, self._hear)
         problem = deploy.run(clock.duration(self._job.timeout))
         seconds = time.monotonic() - began
         if problem is None:
@@ -96,19 +96,21 @@ class Run:
         self._ping()
         since, memory.failing = memory.failing, None
         memory.run, memory.succeeded = None, clock.iso(clock.now())
-        if memory.told:
-            memory.told = not self._tell("works again", f"It had failed since {since}.", bad=False)
-        memory.keep(self._file)
+        failed = [one for one in self._here.notify if one.name in memory.told]
+        heard = self._tell(failed, "works again", f"It had failed since {since}.", bad=False)
+        # Who is not in the inventory any more is not waited for.
+        memory.told = [one.name for one in failed if one.name not in heard]
+        self._remember()
         self._measure(seconds, well=True)
 
     def _failed(self, problem: str, seconds: float | None) -> None:
         memory = self._memory
         self._ping("fail")
         memory.run, memory.failing = None, memory.failing or clock.iso(clock.now())
-        if not memory.told:
-            again = f"Type: pyinfra {self._here.name} {self._job.deploy}"
-            memory.told = self._tell("failed", "\n".join((f"{problem}.", *self._lines, again)), bad=True)
-        memory.keep(self._file)
+        again = f"Type: pyinfra {self._here.name} {self._job.deploy}"
+        new = [one for one in self._here.notify if one.name not in memory.told]
+        memory.told += self._tell(new, "failed", "\n".join((f"{problem}.", *self._lines, again)), bad=True)
+        self._remember()
         self._measure(seconds, well=False)
 
     def _ping(self, word: str = "") -> None:
@@ -117,13 +119,19 @@ class Run:
             if problem := dead_man.ping(self._job.ping, self._memory.run or "", word, said):
                 self._say(problem)
 
-    def _tell(self, what: str, body: str, bad: bool) -> bool:
-        """Whether anybody was told, so that nobody need be told again."""
-        whom = self._here.notify
+    def _tell(self, whom: Sequence[Secret], what: str, body: str, bad: bool) -> list[str]:
+        """The names of those who heard it."""
         problems = notices.tell(whom, f"{self._here.name}: the job {self._job.name} {what}", body, bad)
-        for problem in problems:
+        for problem in problems.values():
             self._say(problem)
-        return len(problems) < len(whom)
+        return [one.name for one in whom if one not in problems]
+
+    def _remember(self) -> None:
+        """A disk that is full keeps no job from being done."""
+        try:
+            self._memory.keep(self._file)
+        except OSError as error:
+            self._say(f"It cannot be remembered in {self._file}: {error.strerror}")
 
     def _measure(self, seconds: float | None, well: bool) -> None:
         directory = self._here.schedule.metrics if self._here.schedule else None
@@ -135,11 +143,11 @@ class Run:
         succeeded = self._memory.succeeded
         try:
             text = job_metrics.of_job({**of, "name": self._job.name}, time.time(), succeeded, seconds, well)
-            job_metrics.write(Path(directory), f"pyinfra_ops_{self._here.name}_job_{self._job.name}", text)
+            job_metrics.write(Path(directory), f"{site.metrics(self._here.name)}job_{self._job.name}", text)
             backups = self._backups()
             text = job_metrics.of_backups({**of, "database": self._here.database.name()}, backups)
-            job_metrics.write(Path(directory), f"pyinfra_ops_{self._here.name}_backups", text)
-        except (OSError, OpsError, subprocess.TimeoutExpired) as error:
+            job_metrics.write(Path(directory), f"{site.metrics(self._here.name)}backups", text)
+        except (OSError, OpsError, ValueError, subprocess.TimeoutExpired) as error:
             self._say(f"No metrics: {error}")
 
     def _backups(self) -> Sequence[dict[str, Any]]:
@@ -211,6 +219,11 @@ def _environment(inventory: str) -> Environment:
         found = runpy.run_path(inventory).get("environment")
     except OSError as error:
         raise ConfigurationError(f"the inventory {inventory} cannot be read: {error.strerror}") from None
+    except OpsError:
+        raise
+    except Exception as error:  # whatever somebody wrote into it
+        said = str(error).partition("\n")[0]
+        raise ConfigurationError(f"the inventory {inventory} does not load: {type(error).__name__}: {said}") from None
     if not isinstance(found, Environment):
         raise ConfigurationError(f"{inventory} has no environment = Environment(…)")
     for secret in named(found).values():

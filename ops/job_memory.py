@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Self
 
@@ -17,14 +17,14 @@ class Memory:
         run: the id of the run that has begun and not ended.
         since: when it began.
         failing: when the first of the failures in a row was.
-        told: whether somebody was told of it.
+        told: the names of those who were told of it, and not yet of its end.
         succeeded: when it last succeeded.
     """
 
     run: str | None = None
     since: str | None = None
     failing: str | None = None
-    told: bool = False
+    told: list[str] = field(default_factory=list)
     succeeded: str | None = None
 
     @classmethod
@@ -32,7 +32,9 @@ class Memory:
         """What is remembered; nothing when the file is not there, or was damaged."""
         try:
             found = json.loads(file.read_text())
-            return cls(**{field.name: found[field.name] for field in fields(cls) if field.name in found})
+            memory = cls(**{each.name: found[each.name] for each in fields(cls) if each.name in found})
+            memory.told = list(memory.told)
+            return memory
         except (OSError, ValueError, TypeError):
             return cls()
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
-import threading
+import os
 from collections.abc import Sequence
+from functools import partial
 
 from ops.errors import OpsError
+from ops.patience import within
 from ops.secrets import Secret
 
+IN_A_JOB = "OPS_IN_A_JOB"
+"""The variable that tells a deploy that a job runs it: which tells of failures itself, once for several in a row."""
 PATIENCE = 20.0
-"""Seconds for which all of them together are waited for."""
+"""Seconds for which they are waited for, all at the same time."""
 
 
-def tell(whom: Sequence[Secret], title: str, body: str, bad: bool) -> list[str]:
-    """Send a notice to everybody; a failure of one keeps it from nobody else.
+def tell(whom: Sequence[Secret], title: str, body: str, bad: bool) -> dict[Secret, str]:
+    """Send a notice to everybody at once; a failure of one keeps it from nobody else. A job sends none of failures.
 
     Args:
         whom: URLs (https://appriseit.com/services), each a secret.
@@ -23,32 +27,28 @@ def tell(whom: Sequence[Secret], title: str, body: str, bad: bool) -> list[str]:
         bad: whether it tells of a failure.
 
     Returns:
-        Of each who could not be told, why, in words.
+        Who could not be told, and why, in words.
     """
-    if not whom:
-        return []
-    problems: list[str] = []
-    sending = threading.Thread(target=_send, args=(whom, title, body, bad, problems), name="notices", daemon=True)
-    sending.start()
-    sending.join(PATIENCE)
-    if sending.is_alive():
-        problems.append(f"somebody did not answer within {PATIENCE:g} s")
-    return list(problems)
+    if bad and IN_A_JOB in os.environ:
+        return {}
+    late = f"did not answer within {PATIENCE:g} s"
+    found = within(PATIENCE, [partial(_send, one, title, body, bad) for one in whom])
+    problems = {one: f"{one!r} {late}" if said is None else said for one, said in zip(whom, found, strict=True)}
+    return {one: problem for one, problem in problems.items() if problem}
 
 
-def _send(whom: Sequence[Secret], title: str, body: str, bad: bool, problems: list[str]) -> None:
+def _send(one: Secret, title: str, body: str, bad: bool) -> str:
+    """Why one could not be told; empty when he was."""
     from apprise import Apprise, NotifyType
 
     # It logs the addresses that it sends to, which are secrets.
     logging.getLogger("apprise").disabled = True
-    for one in whom:
-        people = Apprise()
-        try:
-            known = people.add(one.reveal())
-        except OpsError as error:
-            problems.append(str(error))
-            continue
-        if not known:
-            problems.append(f"{one!r} is no URL that apprise knows")
-        elif not people.notify(body=body, title=title, notify_type=NotifyType.FAILURE if bad else NotifyType.SUCCESS):
-            problems.append(f"{one!r} did not take the notice")
+    people = Apprise()
+    try:
+        known = people.add(one.reveal())
+    except OpsError as error:
+        return str(error)
+    if not known:
+        return f"{one!r} is no URL that apprise knows"
+    kind = NotifyType.FAILURE if bad else NotifyType.SUCCESS
+    return "" if people.notify(body=body, title=title, notify_type=kind) else f"{one!r} did not take the notice"

@@ -214,7 +214,7 @@ def documents() -> Documents:
         on.connect(reason="for the store")
     if not on.connected:
         raise HostUnreachable(f"the runner {on.name}, where the store is, could not be reached", "Look at the host")
-    return RemoteDocuments(f"{described.path} on {on.name}", lambda what: ask("small", on=on, small=what))
+    return RemoteDocuments(f"{described.location} on {on.name}", lambda what: ask("small", on=on, small=what))
 
 
 def worker_command(on: Host, verb: str) -> StringCommand:

@@ -13,6 +13,8 @@ PROJECTS = "/opt/pyinfra-ops"
 UNITS = "/etc/systemd/system"
 STAMPS = "/var/lib/systemd/timers"
 CRON = "/etc/cron.d"
+MARK = "# For "
+"""What the line begins with that says which database and store a file is about."""
 HERE = "OPS_HERE"
 """The variable that tells a job which host of the inventory it runs on."""
 _GRACE = 120
@@ -32,6 +34,8 @@ class Site:
         here: the runner's name in the inventory; None: it is ``@local`` there as well.
         secrets: the names of those that lie on the runner.
         writes: directories that the jobs write to.
+        of: which database and store they are about, in words: what tells two environments of one name apart.
+        home: of the user.
     """
 
     environment: str
@@ -42,6 +46,8 @@ class Site:
     here: str | None
     secrets: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    of: str = ""
+    home: str = ""
 
     @property
     def secrets_directory(self) -> str:
@@ -83,6 +89,22 @@ class Site:
         """Seconds after which a job is ended from outside."""
         return round(duration(job.timeout)) + _GRACE
 
+    @property
+    def locks(self) -> str:
+        """Holds the user's locks on the services of this host (``ops.host_lock``)."""
+        return f"{self.home}/.local/state/pyinfra-ops"
+
+    @property
+    def metrics(self) -> str:
+        """What the names of all files of metrics begin with. No environment's name has a dot in it."""
+        return metrics(self.environment)
+
     def headline(self) -> str:
-        """The first line of every file."""
-        return f"# Written by pyinfra {self.environment} deploys/schedule.py: change the inventory and type that again."
+        """The first lines of every file."""
+        told = f"# Written by pyinfra {self.environment} deploys/schedule.py: change the inventory and type that again."
+        return f"{told}\n{MARK}{self.of}"
+
+
+def metrics(environment: str) -> str:
+    """See ``Site.metrics``."""
+    return f"pyinfra_ops_{environment}."

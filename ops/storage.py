@@ -45,6 +45,12 @@ class S3(Described):
     access_key: Secret
     secret_key: Secret
 
+    @property
+    def location(self) -> str:
+        """Where, in words."""
+        path = f"{self.bucket}/{self.prefix.strip('/')}".rstrip("/")
+        return f"s3://{path} at {self.endpoint or f'AWS {self.region}'}"
+
     @model_validator(mode="after")
     def _encrypted_on_its_way(self) -> Self:
         if self.endpoint and self.endpoint.startswith("http://"):
@@ -76,6 +82,11 @@ class R2(Described):
     access_key: Secret
     secret_key: Secret
 
+    @property
+    def location(self) -> str:
+        """Where, in words."""
+        return self.as_s3().location
+
     def as_s3(self) -> S3:
         """The same bucket, spelled out for the S3 client."""
         middle = f".{self.jurisdiction}" if self.jurisdiction else ""
@@ -98,6 +109,11 @@ class Directory(Described):
 
     kind: Literal["directory"] = "directory"
     path: Annotated[str, Field(pattern=r"^/", description="an absolute path")]
+
+    @property
+    def location(self) -> str:
+        """Where, in words."""
+        return self.path
 
 
 AnyStore = Annotated[S3 | R2 | Directory, Field(discriminator="kind")]

@@ -69,8 +69,10 @@ def _service(site: Site, job: Job, command: list[str], more: list[str]) -> str:
         f"User={site.user}",
         f"SyslogIdentifier={site.unit(job)}",
         f"WorkingDirectory={site.project.replace('%', '%%')}",
-        *(f"Environment={name}={value}" for name, value in site.variables().items()),
+        *(f"Environment={_quoted(f'{name}={value}')}" for name, value in site.variables().items()),
+        # One that is gone is no reason not to begin: who needs it says so, and somebody hears of it.
         *(f"LoadCredential={name}:{site.secrets_directory}/{name}" for name in site.secrets),
+        *(rf"SetCredential={name}:\n" for name in site.secrets),
         f"StateDirectory=pyinfra-ops/{site.environment}",
         "StateDirectoryMode=0700",
         f"ExecStart={_words([*lock, *command])}",
@@ -85,7 +87,7 @@ def _service(site: Site, job: Job, command: list[str], more: list[str]) -> str:
         "",
         # Root without it could not write to what belongs to others.
         f"CapabilityBoundingSet={'CAP_DAC_OVERRIDE' if site.user == 'root' else ''}",
-        *(f"ReadWritePaths=-{path}" for path in site.writes),
+        *(f"ReadWritePaths={_quoted(f'-{path}')}" for path in (*site.writes, site.locks)),
         _HARDENING,
     ]
     return "\n".join(lines)
@@ -111,5 +113,10 @@ def timer(site: Site, job: Job) -> str:
 
 
 def _words(words: list[str]) -> str:
-    """A command line as systemd reads it: quoted as C does, where nothing is a specifier or a variable."""
-    return " ".join(json.dumps(word, ensure_ascii=False).replace("%", "%%").replace("$", "$$") for word in words)
+    """A command line as systemd reads it, where nothing is a variable."""
+    return " ".join(_quoted(word).replace("$", "$$") for word in words)
+
+
+def _quoted(word: str) -> str:
+    """A word as systemd reads it: quoted as C does, where nothing is a specifier."""
+    return json.dumps(word, ensure_ascii=False).replace("%", "%%")

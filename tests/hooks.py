@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import http.server
 import json
+import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,31 @@ def hooks(file: Path) -> Iterator[Hooks]:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield Hooks(f"127.0.0.1:{running.server_port}", file)
         running.shutdown()
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """The address of a server that answers a byte now and then, and never comes to an end."""
+    over = threading.Event()
+
+    def answer(client: socket.socket) -> None:
+        with client, suppress(OSError):
+            client.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            while not over.wait(0.2):
+                client.sendall(b"x")
+
+    def listen(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while not over.is_set():
+                client, _ = listener.accept()
+                threading.Thread(target=answer, args=(client,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=listen, args=(listener,), daemon=True).start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            over.set()
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from ops import Environment, Job, Schedule, secret
 environment = Environment(
     name="test",
     **{parts!r},
-    notify=[secret("HOOK")],
+    notify=[secret("HOOK"), *{more}],
     schedule=Schedule(metrics="{place}/metrics", jobs=[
         Job(name="own", deploy="{place}/own.py", at="02:30", ping=secret("PING"), timeout="{timeout}"),
         Job(name="show", deploy="deploys/backups.py", at="02:30"),
@@ -59,9 +59,9 @@ class Jobs:
         self.reach("good")
         self.describe()
 
-    def describe(self, timeout: str = "1m") -> None:
+    def describe(self, timeout: str = "1m", more: str = "[]") -> None:
         """Write the inventory."""
-        text = INVENTORY.format(parts=self.parts, place=self.place, timeout=timeout)
+        text = INVENTORY.format(parts=self.parts, place=self.place, timeout=timeout, more=more)
         (self.place / "inventory.py").write_text(text)
 
     def reach(self, path: str) -> None:
@@ -160,6 +160,30 @@ def test_whoever_could_not_be_told_of_a_failure_is_told_of_the_next_and_once_of_
     assert jobs.run("own", "--ended") == (0, ""), "there is nothing to tell of"
 
 
+def test_of_two_only_the_one_who_was_not_told_is_told_again(jobs: Jobs) -> None:
+    jobs.describe(more='[secret("OTHER")]')
+    other = jobs.place / "credentials/OTHER"
+    failure, end = ("failure", "test: the job own failed"), ("success", "test: the job own works again")
+    for path, script in (("broken", "exit 3"), ("other", "exit 3"), ("broken", "true"), ("other", "true")):
+        other.write_text(f"json://{jobs.hooks.address}/{path}/other-token-83\n")
+        jobs.script(script)
+        jobs.run()
+    assert jobs.notices() == [failure, end]
+    assert [(told.notice["type"], told.notice["title"]) for told in jobs.hooks.told("/other/")] == [failure, end]
+
+
+def test_neither_a_full_disk_nor_whoever_listens_for_ever_keeps_a_job_from_being_done(jobs: Jobs) -> None:
+    (jobs.place / "state/own.new").mkdir()  # what cannot be written, as root as well
+    jobs.script(f"echo done > {jobs.place}/begun")
+    with servers.dripping() as address:
+        (jobs.place / "credentials/PING").write_text(f"http://{address}/x\n")
+        code, said = jobs.run()
+    assert code == 0
+    assert (jobs.place / "begun").read_text() == "done\n"
+    assert "It cannot be remembered in " in said
+    assert "the ping to secret('PING') did not get through: no answer within 10 s" in said
+
+
 def test_a_deploy_that_takes_too_long_has_failed(jobs: Jobs) -> None:
     jobs.describe(timeout="3s")
     jobs.script(f"echo $$ > {jobs.place}/begun; exec sleep 601")
@@ -206,17 +230,19 @@ def test_what_cannot_be_run_is_said_in_one_line(jobs: Jobs, tmp_path: Path) -> N
     assert (code, said) == (1, "the environment test has no job backup. There are: own, show\n")
     (tmp_path / "inventory.py").write_text("x = 1\n")
     assert "has no environment = Environment(…)" in jobs.run()[1]
+    (tmp_path / "inventory.py").write_text("import nothing_of_the_kind\n")
+    assert "does not load: ModuleNotFoundError: No module named 'nothing_of_the_kind'" in jobs.run()[1]
     (tmp_path / "inventory.py").unlink()
     assert "cannot be read: No such file or directory" in jobs.run()[1]
 
 
 def test_a_damaged_memory_is_none(tmp_path: Path) -> None:
     file = tmp_path / "own.json"
-    for text in ("", "{", "[]", '{"told": true, "other": 1}'):
+    for text in ("", "{", "[]", '{"told": true}', '{"other": 1}'):
         file.write_text(text)
         assert Memory.of(file).run is None
-    Memory(run="1", told=True).keep(file)
-    assert Memory.of(file) == Memory(run="1", told=True)
+    Memory(run="1", told=["HOOK"]).keep(file)
+    assert Memory.of(file) == Memory(run="1", told=["HOOK"])
 
 
 def test_prometheus_is_told_of_backups_and_jobs(tmp_path: Path, hooks: servers.Hooks, shop: Shop, store_s3: S3) -> None:
@@ -227,15 +253,15 @@ def test_prometheus_is_told_of_backups_and_jobs(tmp_path: Path, hooks: servers.H
     jobs = Jobs(tmp_path, hooks, database=revealed(shop.description()), store=revealed(store_s3))
     assert jobs.run("show")[0] == 0
     files = {path.name: path for path in (tmp_path / "metrics").iterdir()}
-    assert sorted(files) == ["pyinfra_ops_test_backups.prom", "pyinfra_ops_test_job_show.prom"]
+    assert sorted(files) == ["pyinfra_ops_test.backups.prom", "pyinfra_ops_test.job_show.prom"]
     assert {path.stat().st_mode & 0o777 for path in files.values()} == {0o644}
-    text = files["pyinfra_ops_test_backups.prom"].read_text()
+    text = files["pyinfra_ops_test.backups.prom"].read_text()
     assert value(text, "backup_complete") == 2
     assert value(text, "backup_newest_timestamp_seconds") == clock.parse(newest["id"]).timestamp()
     assert value(text, "backup_newest_size_bytes") > 1000
     assert value(text, "backup_proven_timestamp_seconds") == clock.parse(proven["id"]).timestamp()
     assert value(text, "backup_restore_duration_seconds") > 0
-    own = files["pyinfra_ops_test_job_show.prom"].read_text()
+    own = files["pyinfra_ops_test.job_show.prom"].read_text()
     assert value(own, "job_last_succeeded") == 1
     assert abs(value(own, "job_last_success_timestamp_seconds") - time.time()) < 60
     linted(text + own)

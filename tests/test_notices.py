@@ -5,10 +5,13 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
+from hooks import dripping
 
+from ops import notices
 from ops.notices import tell
 from ops.secrets import Secret, secret
 
@@ -40,14 +43,33 @@ def url(server, path: str) -> Secret:
 def test_everybody_is_told_although_one_cannot_be(server, caplog) -> None:
     whom = [url(server, "broken"), Secret("TYPO", lambda: "nonsense"), secret("NOT_THERE"), url(server, "hidden-token")]
     problems = tell(whom, "rolled back", "prod serves 1 again", bad=False)
-    assert [path for path, _ in server.told] == ["/broken", "/hidden-token"]
-    assert server.told[1][1]["title"] == "rolled back"
-    assert server.told[1][1]["type"] == "success"
-    assert len(problems) == 3
-    assert "TYPO" in problems[1]
+    told = dict(server.told)
+    assert sorted(told) == ["/broken", "/hidden-token"]
+    assert told["/hidden-token"]["title"] == "rolled back"
+    assert told["/hidden-token"]["type"] == "success"
+    assert list(problems) == whom[:3]
+    assert "TYPO" in problems[whom[1]]
     assert "hidden-token" not in caplog.text + str(problems)
 
 
 def test_a_failure_is_told_as_one(server) -> None:
-    assert tell([url(server, "a")], "the rollback failed", "x", bad=True) == []
+    assert tell([url(server, "a")], "the rollback failed", "x", bad=True) == {}
     assert server.told[0][1]["type"] == "failure"
+
+
+def test_in_a_job_only_what_went_well_is_told_by_the_deploy(server, monkeypatch) -> None:
+    monkeypatch.setenv("OPS_IN_A_JOB", "refresh")
+    assert tell([url(server, "a")], "the refresh failed", "x", bad=True) == {}
+    assert tell([url(server, "a")], "refreshed", "x", bad=False) == {}
+    assert [body["title"] for _, body in server.told] == ["refreshed"]
+
+
+def test_who_takes_for_ever_keeps_nobody_waiting(server, monkeypatch) -> None:
+    monkeypatch.setattr(notices, "PATIENCE", 1.0)
+    with dripping() as address:
+        slow = Secret("SLOW", lambda: f"json://{address}/x")
+        good = url(server, "good")
+        began = time.monotonic()
+        assert tell([slow, good], "failed", "x", bad=True) == {slow: "secret('SLOW') did not answer within 1 s"}
+        assert time.monotonic() - began < 10
+    assert [path for path, _ in server.told] == ["/good"]

@@ -15,7 +15,9 @@ from ops.secrets import named
 from ops.site import Site
 
 SHOP = "/srv/my shop 100%"
-SITE = Site("prod", "backup", SHOP, f"{SHOP}/python", "prod", "backup-1", ("A", "B"), ("/srv/b",))
+SITE = Site(
+    "prod", "backup", SHOP, f"{SHOP}/python", "prod", "backup-1", ("A", "B"), ("/srv/my b%",), "shop", "/home/b"
+)
 
 
 def described(**more: object) -> Environment:
@@ -88,7 +90,9 @@ def test_systemd_takes_the_units_for_what_they_are(tmp_path: Path) -> None:
     project.mkdir()
     (project / "python").write_text("#!/bin/sh\n")
     (project / "python").chmod(0o755)
-    site = Site("prod", "root", str(project), str(project / "python"), "prod", None, ("A",), ("/srv",))
+    site = Site(
+        "prod", "root", str(project), str(project / "python"), "prod", None, ("A",), ("/srv/my b%",), "shop", "/root"
+    )
     texts = {".service": units.service(site, job()), ".ended.service": units.ended(site, job())}
     for kind, text in {**texts, ".timer": units.timer(site, job())}.items():
         (tmp_path / f"{name}{kind}").write_text(text)
@@ -104,7 +108,9 @@ def test_a_unit_holds_no_more_than_it_must() -> None:
     text = units.service(SITE, job())
     assert "CapabilityBoundingSet=\n" in text
     assert "LoadCredential=A:/etc/pyinfra-ops/prod/A\nLoadCredential=B:/etc/pyinfra-ops/prod/B\n" in text
-    assert "Environment=OPS_HERE=backup-1\n" in text
+    assert "SetCredential=A:\\n\nSetCredential=B:\\n\n" in text
+    assert 'ReadWritePaths="-/srv/my b%%"\nReadWritePaths="-/home/b/.local/state/pyinfra-ops"\n' in text
+    assert 'Environment="OPS_HERE=backup-1"\n' in text
     assert "WorkingDirectory=/srv/my shop 100%%\n" in text
     assert '"/srv/my shop 100%%/python" "-m" "ops.job" "prod" "own"\n' in text
     assert "TimeoutStartSec=7320\n" in text, "two hours, and two minutes to tell of it"

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pyinfra.api.facts import FactBase
 from typing_extensions import override
 
+from ops.site import MARK
+
 
 @dataclass(frozen=True)
 class Keeper:
@@ -78,6 +80,20 @@ class Writable(FactBase[bool]):
         return output[-1:] == ["yes"]
 
 
+class Runs(FactBase[bool]):
+    """Whether a user may run an interpreter in a directory, and read a file from there."""
+
+    @override
+    def command(self, user: str, directory: str, python: str, file: str) -> str:
+        script = 'cd "$1" && "$2" -c "import ops.job" && test -r "$3"'
+        words = shlex.join(["runuser", "-u", user, "--", "sh", "-c", script, "sh", directory, python, file])
+        return f"PATH=$PATH:/usr/sbin:/sbin {words} >/dev/null 2>&1 && echo yes || echo no"
+
+    @override
+    def process(self, output: list[str]) -> bool:
+        return output[-1:] == ["yes"]
+
+
 class Keys(FactBase[dict[str, str]]):
     """The files of a directory: of each, its SHA-256, mode and owner in one text."""
 
@@ -116,8 +132,8 @@ class Found(FactBase[list[str]]):
         return output
 
 
-class Running(FactBase[list[str]]):
-    """The services of a prefix that run at this moment."""
+class Told(FactBase[list[str]]):
+    """What the files that match patterns say they are about, each once."""
 
     @override
     @staticmethod
@@ -125,10 +141,30 @@ class Running(FactBase[list[str]]):
         return []
 
     @override
-    def command(self, prefix: str) -> str:
+    def command(self, patterns: Sequence[str]) -> str:
+        quoted = ("*".join(map(shlex.quote, pattern.split("*"))) for pattern in patterns)
+        return f"sed -n {shlex.quote(f's/^{MARK}//p')} {' '.join(quoted)} 2>/dev/null | sort -u; true"
+
+    @override
+    def process(self, output: list[str]) -> list[str]:
+        return output
+
+
+class Running(FactBase[list[str]]):
+    """The jobs of an environment that run at this moment: their units, or where there is no systemd, their locks."""
+
+    @override
+    @staticmethod
+    def default() -> list[str]:
+        return []
+
+    @override
+    def command(self, prefix: str, state: str) -> str:
         return (
+            "if [ -d /run/systemd/system ]; then "
             "systemctl list-units --plain --no-legend --state=activating,active,deactivating "
-            f"{shlex.quote(f'{prefix}*.service')} 2>/dev/null || true"
+            f"{shlex.quote(f'{prefix}*.service')} 2>/dev/null; else "
+            f'for lock in {state}/*.lock; do [ ! -e "$lock" ] || flock -n "$lock" true || echo "$lock"; done; fi; true'
         )
 
     @override

@@ -312,7 +312,7 @@ def told() -> Steps:
         title, body = f"{here.name}: the refresh failed", f"the refresh failed, {now}: {failures}"
     else:
         title, body = f"{here.name}: refreshed", f"{here.name} is refreshed from {_known['source']}, masked"
-    for problem in notices.tell(here.notify, title, body, bad=bool(failures)):
+    for problem in notices.tell(here.notify, title, body, bad=bool(failures)).values():
         output.say(f"not told: {problem}")
     if failures:
         raise ServiceError(body, f"Mend that, then type: {arguments.command()}")

@@ -267,7 +267,7 @@ def told(service: str | None, mode: str) -> Steps:
         title, body, hint = _failed(here.name, service, mode)
     else:
         title, body, hint = f"{here.name}: released", _success(here.name), ""
-    for problem in notices.tell(here.notify, title, f"{body}\n{hint}".strip(), bad=bool(failures)):
+    for problem in notices.tell(here.notify, title, f"{body}\n{hint}".strip(), bad=bool(failures)).values():
         output.say(f"not told: {problem}")
     if failures:
         raise ServiceError(body, hint)

@@ -253,7 +253,7 @@ def told() -> Steps:
         body = f"{failures}\nNext: look at what is said above, mend it, and type again: {typed}"
     else:
         title, body = f"{here.name} was rolled back", rollback_plan.sentence(made)
-    for problem in notices.tell(here.notify, title, body, bad=bool(failures)):
+    for problem in notices.tell(here.notify, title, body, bad=bool(failures)).values():
         output.say(f"not told: {problem}")
     if failures:
         raise ServiceError(f"the rollback failed: {failures}", f"Mend that, then type again: {typed}")

@@ -6,20 +6,22 @@ import hashlib
 import io
 import re
 from dataclasses import replace
+from fnmatch import fnmatch
 
-from pyinfra import host, state
+from pyinfra import host, inventory, state
 from pyinfra.api.command import StringCommand
+from pyinfra.api.exceptions import NoGroupError
 from pyinfra.api.operation import operation
 from pyinfra.operations import files, systemd
 
 from ops import clock, cron, output, runner, units
 from ops.environment import root
 from ops.errors import ConfigurationError, LockHeld, SecretMissing
-from ops.facts.schedule import Elapses, Found, Keeper, Keys, Running, Timekeeper, Writable
+from ops.facts.schedule import Elapses, Found, Keeper, Keys, Running, Runs, Timekeeper, Told, Writable
 from ops.operations import site
 from ops.schedule import Schedule
 from ops.secrets import named
-from ops.site import PROJECTS, SECRETS, STAMPS, STATE, UNITS, Site
+from ops.site import PROJECTS, SECRETS, STAMPS, STATE, UNITS, Site, metrics
 from ops.steps import Steps, on_runner, plan
 
 
@@ -36,10 +38,16 @@ def checked() -> Steps:
         schedule.checked(name="See that the schedule can be kept")
     """
     described, keeper = _described(), _keeper()
+    _require_ours()
     for job in described.jobs:
         away = job.deploy.startswith("/")
         if not (host.get_fact(Found, patterns=[job.deploy]) if away else (root() / job.deploy).is_file()):
             raise ConfigurationError(f"the job {job.name} runs {job.deploy}, which does not exist", "Look at deploys/")
+        if job.limit is not None and not _matches(job.limit):
+            raise ConfigurationError(
+                f"the job {job.name} is limited to {job.limit}, and there is no such group or host in the inventory",
+                'Write limit="runner", or None for all',
+            )
         if keeper.kind == "cron":
             cron.when(job.calendar)
         elif not host.get_fact(Elapses, calendar=job.calendar):
@@ -51,7 +59,15 @@ def checked() -> Steps:
         raise ConfigurationError(
             f"cron on {host.name} goes by {keeper.zone}, and the times of jobs are UTC", "Set its time zone to UTC"
         )
-    user = site.user(described)
+    one = site.of(described)
+    user = one.user
+    if one.here is None and not host.get_fact(
+        Runs, user=user, directory=one.project, python=one.python, file=one.inventory
+    ):
+        raise ConfigurationError(
+            f"{user} cannot run this project in {one.project}",
+            f"Let {user} read it, with .venv and {one.inventory}, and pass the directories above; or move it to /srv",
+        )
     if described.metrics and not host.get_fact(Writable, user=user, directory=described.metrics):
         raise ConfigurationError(
             f"{user} cannot write to {described.metrics} on {host.name}, where metrics are to be put",
@@ -129,15 +145,18 @@ def installed() -> Steps:
     """
     described = _described()
     one = site.of(described)
-    yield from site.store(one)
+    yield from site.directories(one)
+    yield from _tidied(described)
     if _keeper().kind == "cron":
         yield from files.directory._inner(path=STATE, mode="755")
-        yield from files.directory._inner(path=one.state, user=one.user, mode="700")
+        yield from files.directory._inner(path=one.state, user=one.user, mode="700", recursive=True)
         yield from _put(one.crontab, cron.crontab(one, described.jobs))
         return
     known, missing = _secrets()
     there = host.get_fact(Keys, directory=one.secrets_directory)
     one = replace(one, secrets=tuple(sorted({*known, *(set(missing) & there.keys())})))
+    if host.get_fact(Found, patterns=[one.crontab]):
+        yield StringCommand(f"rm {one.crontab}")  # from when cron did it
     changed, timers = False, {}
     for job in described.jobs:
         name = one.unit(job)
@@ -147,6 +166,10 @@ def installed() -> Steps:
                 yield command
         timers[name] = False
         for command in _put(f"{UNITS}/{name}.timer", units.timer(one, job)):
+            if not timers[name]:
+                # Otherwise systemd would catch up what was missed by the new time before it was the time.
+                stamp = f"{STAMPS}/stamp-{name}.timer"
+                yield StringCommand(f"[ ! -e {stamp} ] || touch {stamp}")
             changed = timers[name] = True
             yield command
     for name in _others(one, list(timers)):
@@ -202,17 +225,18 @@ def removed() -> Steps:
     """
     _keeper()
     here = runner.environment()
+    _require_ours()
     one = Site(here.name, "root", "", "", "", None)
-    running = host.get_fact(Running, prefix=one.prefix)
+    running = host.get_fact(Running, prefix=one.prefix, state=one.state)
     if running and not state.is_executing:
-        raise LockHeld(f"{', '.join(running)} is running", "Wait for its end, or stop it: systemctl stop …")
+        raise LockHeld(f"{', '.join(running)} is at work", "Wait for its end, or stop it")
     metrics = here.schedule.metrics if here.schedule else None
     found = host.get_fact(
         Found,
         patterns=[
             *(f"{UNITS}/{one.prefix}*", f"{STAMPS}/stamp-{one.prefix}*", one.crontab),
             *(one.secrets_directory, one.state, f"{PROJECTS}/{here.name}"),
-            *([f"{metrics}/pyinfra_ops_{here.name}_*.prom"] if metrics else []),
+            *([f"{metrics}/{one.metrics}*.prom"] if metrics else []),
         ],
     )
     if not found:
@@ -251,6 +275,14 @@ def _described() -> Schedule:
             f"the environment {here.name} has no schedule", "Write schedule=Schedule() in its inventory"
         )
     return here.schedule
+
+
+def _matches(limit: str) -> bool:
+    """Whether pyinfra finds hosts by it, as ``--limit`` does."""
+    try:
+        return bool(inventory.get_group(limit))
+    except NoGroupError:
+        return any(fnmatch(one.name, limit) for one in inventory)
 
 
 def _keeper() -> Keeper:
@@ -292,6 +324,34 @@ def _others(one: Site, names: list[str]) -> list[str]:
     found = host.get_fact(Found, patterns=[f"{UNITS}/{one.prefix}*.timer"])
     there = [path.rpartition("/")[2].removesuffix(".timer") for path in found]
     return [name for name in there if name not in names]
+
+
+def _tidied(described: Schedule) -> Steps:
+    """Metrics of jobs that are not declared any more would be taken for theirs for ever."""
+    if described.metrics is None:
+        return
+    begin = f"{described.metrics}/{metrics(runner.environment().name)}job_"
+    known = [f"{begin}{job.name}.prom" for job in described.jobs]
+    old = [path for path in host.get_fact(Found, patterns=[f"{begin}*.prom"]) if path not in known]
+    if old:
+        yield StringCommand(f"rm {' '.join(old)}")
+
+
+def _require_ours() -> None:
+    """Two environments of one name would take each other's jobs away.
+
+    Raises:
+        ConfigurationError: the jobs that are there are another's.
+    """
+    here = runner.environment()
+    one = Site(here.name, "root", "", "", "", None, of=site.identity())
+    there = host.get_fact(Told, patterns=[f"{UNITS}/{one.prefix}*.timer", one.crontab])
+    others = [of for of in there if of != one.of]
+    if others:
+        raise ConfigurationError(
+            f"{host.name} has jobs of another environment that is called {here.name} as well: of {others[0]}",
+            "Call one of them otherwise; or take those away first, by the inventory they are of: --data present=no",
+        )
 
 
 def _files(unit: str) -> str:

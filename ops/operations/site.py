@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from pyinfra import host
-from pyinfra.api.command import StringCommand
+from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.connectors.local import LocalConnector
 from pyinfra.facts.server import Command
 from pyinfra_cli.cli import cli
@@ -21,7 +21,7 @@ from pyinfra_cli.cli import cli
 from ops import output, runner
 from ops.environment import root
 from ops.errors import ConfigurationError
-from ops.facts.schedule import Found
+from ops.facts.schedule import Found, Writable
 from ops.operations import virtual_environment
 from ops.schedule import Schedule
 from ops.site import PROJECTS, Site
@@ -35,16 +35,25 @@ def of(described: Schedule) -> Site:
     writes = [here.store.path] if isinstance(here.store, Directory) else []
     writes += [described.metrics] if described.metrics else []
     local = isinstance(host.connector, LocalConnector)
+    who = user(described)
     project = str(root()) if local else f"{PROJECTS}/{here.name}/{_version()}"
     return Site(
         environment=here.name,
-        user=user(described),
+        user=who,
         project=project,
         python=sys.executable if local else f"{project}/venv/bin/python",
         inventory=str(_inventory()) if local else str(_inside(_inventory())),
         here=None if local else host.name,
+        of=identity(),
+        home=str(host.get_fact(Command, command=f"getent passwd {who} | cut -d: -f6")),
         writes=(*writes, *described.writes),
     )
+
+
+def identity() -> str:
+    """Which database and store the environment at hand is about, in words."""
+    here = runner.environment()
+    return f"{here.database.name()}, backed up to {here.store.location}"
 
 
 def user(described: Schedule) -> str:
@@ -62,11 +71,13 @@ def user(described: Schedule) -> str:
     return described.user
 
 
-def store(one: Site) -> Steps:
-    """A store that is a directory must be there: the jobs see nothing else that they could make it in."""
+def directories(one: Site) -> Steps:
+    """What the jobs write to must be there: they see nothing else that they could make it in."""
     described = runner.environment().store
     if isinstance(described, Directory) and not host.get_fact(Found, patterns=[described.path]):
-        yield StringCommand(f"install -d -m 700 -o {one.user} {described.path}")
+        yield StringCommand("install", "-d", "-m", "700", "-o", one.user, QuoteString(described.path))
+    if not host.get_fact(Found, patterns=[one.locks]) and host.get_fact(Writable, user=one.user, directory=one.home):
+        yield StringCommand("runuser", "-u", one.user, "--", "mkdir", "-p", QuoteString(one.locks))
 
 
 def installed(one: Site, python: str) -> Steps:
@@ -79,11 +90,13 @@ def installed(one: Site, python: str) -> Steps:
     if one.here is None:
         output.say(f"The jobs run in {one.project}, from where this was typed")
         return
+    parent = one.project.rpartition("/")[0]
     if host.get_fact(Found, patterns=[one.project]):
         output.say(f"This version is in {one.project} already")
+        if host.get_fact(Command, command=f"ls -1dt {parent}/* | head -n 1") != one.project:
+            yield StringCommand(f"touch {one.project}")  # the two newest stay
         return
     output.say(f"Install this version in {one.project}")
-    parent = one.project.rpartition("/")[0]
     # As the worker is installed: under a name of this run's own, and renamed when it is whole. The inventories may
     # hold what is nobody else's business.
     new = f"{one.project}.{secrets.token_hex(4)}"

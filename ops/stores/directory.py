@@ -52,7 +52,7 @@ class DirectoryStore(Store):
 
     def __init__(self, description: Directory) -> None:
         self._root = Path(description.path)
-        self.location = str(self._root)
+        self.location = description.location
 
     def put(self, key: str, source: Source, size_hint: int = 0) -> int:
         path = self._path(key)

@@ -47,8 +47,7 @@ class S3Store(Store):
         self._bucket = description.bucket
         prefix = description.prefix.strip("/")
         self._prefix = f"{prefix}/" if prefix else ""
-        path = f"{self._bucket}/{prefix}".rstrip("/")
-        self.location = f"s3://{path} at {description.endpoint or f'AWS {description.region}'}"
+        self.location = description.location
         self._failures = Failures(self.location, description)
 
     def put(self, key: str, source: Source, size_hint: int = 0) -> int:

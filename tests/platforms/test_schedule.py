@@ -93,8 +93,12 @@ class Site:
             name=name, port=self.shop.server.port, database=self.shop.name, user=self.shop.user, place=PLACE,
             jobs=", ".join(jobs), runner=runner, more=more,
         )  # fmt: skip
-        self.must(f"printf %s {quote(text)} > {PLACE}/{name}.py")
+        self.write(name, text)
         return text
+
+    def write(self, name: str, text: str) -> None:
+        """Write an inventory as it is given."""
+        self.must(f"printf %s {quote(text)} > {PLACE}/{name}.py")
 
     def secrets(self, name: str) -> dict[str, str]:
         """What is set where pyinfra is typed."""
@@ -198,7 +202,7 @@ def test_a_timer_takes_backups_until_it_is_taken_away(site: Site) -> None:
     assert float(re.search(r"([\d.]+) OK", figure)[1]) <= 3.0
     assert site.must("systemd-analyze verify pyinfra-ops-prod.backup.timer 2>&1") == ""
 
-    metrics = "/srv/metrics/pyinfra_ops_prod_backups.prom"
+    metrics = "/srv/metrics/pyinfra_ops_prod.backups.prom"
     site.until(lambda: site.machine.run(f"test -e {metrics}").returncode == 0)
     assert len(site.must("ls -d /srv/backups-prod/prod/shop/*Z").split()) == 1
     site.until(lambda: "inactive" in site.machine.run("systemctl is-active pyinfra-ops-prod.backup").stdout)
@@ -211,27 +215,33 @@ def test_a_timer_takes_backups_until_it_is_taken_away(site: Site) -> None:
     assert "\x1b" not in log and site.shop.password not in log
     assert "scheduled: backup" in site.must("cat /srv/backups-prod/prod/runs/*backup.json")
 
+    another = "pyinfra_ops_prod_eu.backups.prom"
+    site.must(f"touch /srv/metrics/{another}")
     site.install("prod", "--data", "present=no")
-    assert (site.left(), site.units(), site.must("ls /srv/metrics")) == ("", "", "")
+    assert (site.left(), site.units(), site.must("ls /srv/metrics")) == ("", "", f"{another}\n")
+    site.must(f"rm /srv/metrics/{another}")
     assert len(site.must("ls -d /srv/backups-prod/prod/shop/*Z").split()) == 1, "the backups stay"
     assert "Nothing of the schedule is there" in site.install("prod", "--data", "present=no")
 
 
-def test_a_drill_and_a_refresh_run_by_themselves_as_an_ordinary_user(site: Site) -> None:
-    """Shut off from all that a job does not need, and told by the unit alone what it may write to."""
+def test_a_drill_and_a_refresh_run_by_themselves(site: Site) -> None:
+    """Shut off from all that a job does not need: the units alone say what they may write to."""
     jobs = [f'Job(name="{name}", deploy="deploys/{name}.py", at="*-*-* 02:30:00")' for name in ("backup", "drill")]
-    site.describe("source", *jobs, more='user="backup"')
+    text = site.describe("source", *jobs, more='user="backup"')
+    site.write("source", text.replace("/srv/backups-source", "/srv/our backups"))
     site.install("source")
     for job in ("backup", "drill"):
         site.start(f"pyinfra-ops-source.{job}")
+    site.must("printf '[Service]\\nExecStart=/bin/sleep infinity\\n' > /etc/systemd/system/web.service")
+    site.must("systemctl daemon-reload; systemctl start web; chmod -R a+rX '/srv/our backups'")
+    before = site.must("systemctl show -P MainPID web")
     job = 'Job(name="refresh", deploy="deploys/refresh.py", at="*-*-* 03:30:00")'
-    more = f"""user="backup"), refresh=Refresh(
-        source=BackupOf(environment="source", database={site.shop.name!r}, store=Directory(path="/srv/backups-source")),
+    more = f"""), services=[Systemd(name="web", hosts="runner")], refresh=Refresh(
+        source=BackupOf(environment="source", database={site.shop.name!r}, store=Directory(path="/srv/our backups")),
         masking=Masking(salt=secret("SALT"), tables=masking.TABLES)"""
     text = site.describe("copy", job, more=more)
-    imports = "from ops import BackupOf, Masking, Refresh\nfrom ops.sandbox import masking\n"
-    text = imports + text.replace(f"database={site.shop.name!r}, user", "database='copy', user", 1)
-    site.must(f"printf %s {quote(text)} > {PLACE}/copy.py")
+    imports = "from ops import BackupOf, Masking, Refresh, Systemd\nfrom ops.sandbox import masking\n"
+    site.write("copy", imports + text.replace(f"database={site.shop.name!r}, user", "database='copy', user", 1))
     with psycopg.connect(site.shop.server.url(), autocommit=True) as server:
         server.execute(sql.SQL("CREATE DATABASE copy OWNER {}").format(sql.Identifier(site.shop.user)))
     site.install("copy")
@@ -239,10 +249,11 @@ def test_a_drill_and_a_refresh_run_by_themselves_as_an_ordinary_user(site: Site)
     with psycopg.connect(site.shop.server.url("copy")) as copy:
         assert copy.execute("SELECT count(*) FROM customers WHERE email NOT LIKE 'u%@example.com'").fetchone() == (0,)
         assert copy.execute("SELECT count(*) > 0 FROM customers").fetchone() == (True,)
-    log = site.must("journalctl -u pyinfra-ops-copy.refresh --no-pager -o cat")
-    assert "copy is refreshed from source/" in log
+    assert "copy is refreshed from source/" in site.must("journalctl -u pyinfra-ops-copy.refresh --no-pager -o cat")
+    assert site.must("systemctl show -P MainPID web") != before
     for name in ("copy", "source"):
         site.install(name, "--data", "present=no")
+    site.must("systemctl stop web; rm /etc/systemd/system/web.service; systemctl daemon-reload")
 
 
 def test_each_failure_is_told_once_and_its_end_once(site: Site) -> None:
@@ -278,11 +289,26 @@ def test_each_failure_is_told_once_and_its_end_once(site: Site) -> None:
     site.until(lambda: [told.path for told in site.hooks.told("/told-ping")][-1] == "/told-ping/fail")
 
     # A job that is not declared any more goes.
-    site.describe("told", own().replace('name="own"', 'name="new"'))
+    assert "told.job_own.prom" in site.must("ls /srv/metrics")
+    text = site.describe("told", own().replace('name="own"', 'name="new"'))
     site.install("told")
+    assert "told.job_own.prom" not in site.must("ls /srv/metrics")
     assert site.must("ls /etc/systemd/system | grep ops").split() == [
         f"pyinfra-ops-told.new.{kind}" for kind in ("ended.service", "service", "timer")
     ]
+    # A secret that is gone keeps no job from being done, and from telling of it.
+    site.must("rm /etc/pyinfra-ops/told/PING")
+    site.script("true")
+    site.start("pyinfra-ops-told.new")
+    assert "the secret PING is missing" in site.must("journalctl -u pyinfra-ops-told.new --no-pager -o cat")
+
+    # Another environment of the same name takes nothing over.
+    site.write("told", text.replace("/srv/backups-told", "/srv/elsewhere"))
+    for options in ((), ("--data", "present=no")):
+        refused = site.type("told", *options)
+        assert refused.returncode == 1
+        assert "jobs of another environment that is called told as well: of shop, backed up to /srv/" in refused.stderr
+    site.write("told", text)
     site.install("told", "--data", "present=no")
 
 
@@ -302,6 +328,13 @@ def test_a_run_that_was_missed_is_caught_up_after_a_reboot(site: Site) -> None:
     )
     assert site.must("systemctl is-active pyinfra-ops-missed.own.timer") == "active\n"
     assert site.must(f"wc -l < {PLACE}/out/caught-up").strip() == "1"
+    # Another time is none that was missed, although it is between the last run and now.
+    site.must("systemctl stop pyinfra-ops-missed.own.timer")
+    site.must("touch -d '2 days ago' /var/lib/systemd/timers/stamp-pyinfra-ops-missed.own.timer")
+    site.describe("missed", own(at=site.must("date -u -d '30 minutes ago' +%H:%M").strip()))
+    site.install("missed")
+    assert "left" in site.must("systemctl list-timers --no-pager pyinfra-ops-missed.own.timer").lower()
+    assert site.must(f"sleep 1; wc -l < {PLACE}/out/caught-up").strip() == "1"
     site.install("missed", "--data", "present=no")
 
 
@@ -314,8 +347,14 @@ def test_what_cannot_be_kept_is_refused_before_anything_is_changed(site: Site) -
     assert site.left() == ""
     site.describe("wrong", own().replace("own.py", "gone.py"))
     assert "runs /srv/test/gone.py, which does not exist" in site.type("wrong").stderr
+    site.describe("wrong", own().replace('name="own"', 'name="own", limit="runer"'))
+    assert "the job own is limited to runer, and there is no such group or host" in site.type("wrong").stderr
     site.describe("wrong", own(), more='user="nobody-at-all"')
     assert "@local has no user nobody-at-all. Type there: useradd" in site.type("wrong").stderr
+    site.describe("wrong", own(), more='user="backup"')
+    site.must(f"chmod 600 {PLACE}/wrong.py")
+    assert "backup cannot run this project in /srv/ops. Let backup read it" in site.type("wrong").stderr
+    site.must(f"chmod 644 {PLACE}/wrong.py")
     site.describe("wrong", own())
     words = f"cd {PROJECT} && {PYTHON} -m pyinfra -y {PLACE}/wrong.py deploys/schedule.py"
     assert (
