@@ -33,6 +33,8 @@ _FEW = 12
 """Different values that a column may have to be one of a few."""
 _MANY = 100
 """Values that must have been seen to tell that."""
+_BY_TYPE = ('"fake text"', "Noise(percent=10)")
+"""What is proposed where the name tells nothing."""
 _SHARE = 0.6
 """Of the values that must look like it."""
 _LOOKS = (
@@ -109,16 +111,15 @@ def _lines(columns: list[Column], table: Name, found: Survey, seen: dict[str, li
 
 def _by_values(column: Column, key: bool, values: list[str]) -> Likely | None:
     """What the values tell, where they tell more than name and type."""
-    if column.type.name not in TEXTS or not values:
+    if not values:
         return None
-    room = column.type.length is None or column.type.length >= 32
-    for words, pattern, rule in _LOOKS:
+    room = column.type.name in TEXTS and (column.type.length is None or column.type.length >= 32)
+    for words, pattern, rule in _LOOKS if room else ():
         alike = sum(bool(pattern.match(value)) for value in values) / len(values)
-        if alike >= _SHARE and room:
+        if alike >= _SHARE:
             return Likely(rule, f"{alike:.0%} of {len(values)} values look like {words}")
-    named = likely(column, key)
-    few = len(set(values))
-    if named.rule == '"fake text"' and not key and len(values) >= _MANY and few <= _FEW:
+    named, few = likely(column, key), len(set(values))
+    if named.rule in _BY_TYPE and not key and len(values) >= _MANY and few <= _FEW:
         return Likely('"keep"', f"{few} different values among {len(values)}: is it a kind or a state?")
     return None
 

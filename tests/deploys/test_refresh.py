@@ -273,10 +273,14 @@ def test_it_can_come_from_a_branch_on_neon_which_is_gone_afterwards(staging, sho
 
 def test_rules_are_proposed_by_name_type_and_values_of_which_none_is_shown(staging, shop):
     with closing(psycopg.connect(shop.url, autocommit=True)) as connection:
-        connection.execute("CREATE TABLE contacts (id int PRIMARY KEY, state text, how text, ref text, memo text)")
+        connection.execute(
+            "CREATE TABLE contacts (id int PRIMARY KEY, state text, how text, ref text, memo text, person_id int,"
+            " stars int, seller text)"
+        )
         connection.execute(
             "INSERT INTO contacts SELECT n, CASE n % 2 WHEN 0 THEN 'open' ELSE 'shut' END, 'p' || n || '@corp.test',"
-            " 'sk_live_0123456789abcdef' || n, 'met at the fair, wants ' || n FROM generate_series(1, 300) n"
+            " 'sk_live_0123456789abcdef' || n, 'met at the fair, wants ' || n, n, n % 5, 's' || n % 3 || '@corp.test'"
+            " FROM generate_series(1, 300) n"
         )
     assert staging.production.ask("dump").code == 0
     assert staging.production.ask("drill").code == 0
@@ -289,7 +293,10 @@ def test_rules_are_proposed_by_name_type_and_values_of_which_none_is_shown(stagi
     assert '"ref": "hash",  # text: 100% of 300 values look like keys or hashes' in lines
     assert '"state": "keep",  # text: 2 different values among 300: is it a kind or a state?' in lines
     assert '"memo": "fake text",  # text: a text' in lines
-    assert "5 columns of test/" in run.stderr
+    assert '"person_id": "keep",  # integer: by its name it refers to rows' in lines
+    assert '"stars": "keep",  # integer: 5 different values among 300: is it a kind or a state?' in lines
+    assert '"seller": "fake email",  # text: 100% of 300 values look like e-mail addresses' in lines
+    assert "8 columns of test/" in run.stderr
     assert "corp.test" not in run.stderr
     assert "sk_live" not in run.stderr
     assert staging.databases() == before

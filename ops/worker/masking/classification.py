@@ -176,10 +176,12 @@ def _refuse(found: _Findings) -> None:
     said = [f"{count} {one if count == 1 else many}" for count, one, many in counts if count]
     if not said:
         return
-    first = next(line for lines in (found.stale, found.unfit, found.unclassified) for line in lines if lines)
+    first = next(iter(found.stale + found.unfit), None)
     error = Unclassified(
         f"the masking does not say what becomes of all of production's data: {', '.join(said)}",
-        f"Correct masking=Masking(…) in the inventory; the first: {first}",
+        f"Correct masking=Masking(…) in the inventory; the first: {first}"
+        if first
+        else "Write a rule for each into masking=Masking(tables={…}); deploys/classify.py proposes one by the values",
     )
     error.report = {"unclassified": found.unclassified, "stale": found.stale, "unfit": found.unfit}
     raise error

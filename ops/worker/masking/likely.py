@@ -17,6 +17,7 @@ _NAMES = [
     ("name", "name"),
 ]
 _SECRET = re.compile("token|secret|password|passwd|hash|digest|iban|account_?n|card|ssn|tax|licen[cs]e|_key$|^key$")
+_ID = re.compile("(^|_)id$")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ def likely(column: Column, key: bool) -> Likely:
     type = column.type
     if key and type.name in (*INTEGERS, "uuid"):
         return Likely('"keep"', "it numbers rows")
+    if type.name in (*INTEGERS, "uuid") and _ID.search(column.name.lower()):
+        return Likely('"keep"', "by its name it refers to rows")
     if type.name in TEXTS and type.length is not None and type.length < 8:
         return Likely('"fake text"', "a short text")
     if type.name in TEXTS:
