@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -18,7 +17,7 @@ from ops.worker.beside import LOCK, beside, vacated
 from ops.worker.catalogue import Catalogue
 from ops.worker.connection import connect
 from ops.worker.drill import scratch_name
-from ops.worker.masking.classification import is_key, literal, named, quoted
+from ops.worker.masking.classification import is_key, literal, named, origin, quoted
 from ops.worker.masking.likely import Likely, likely
 from ops.worker.masking.survey import TEXTS, Column, Survey, Table
 from ops.worker.origin import opened, surveyed
@@ -82,6 +81,7 @@ def proposed(connection: psycopg.Connection, found: Survey, masking: Masking) ->
     """
     lines, columns = [], 0
     rules, _ = named(found, masking)
+    proposals = _Proposals(connection, found)
     for name, table in found.tables.items():
         if table.root is not None:
             continue
@@ -95,18 +95,33 @@ def proposed(connection: psycopg.Connection, found: Survey, masking: Masking) ->
         new = [one for one in table.columns if not one.computed and one.name not in known]
         if not new:
             continue
-        seen = _sample(connection, table, new)
-        told = list(_lines(new, name, found, seen))
+        told = [proposals.line(column, name) for column in new]
         lines += [f"{literal(quoted(name))}: {{", *(f"    {line}" for line in told), "},"]
         columns += len(told)
     return lines, columns
 
 
-def _lines(columns: list[Column], table: Name, found: Survey, seen: dict[str, list[str]]) -> Iterator[str]:
-    for column in columns:
-        key = is_key(column, table, found)
-        one = _by_values(column, key, seen[column.name]) or likely(column, key)
-        yield f"{literal(column.name)}: {one.rule},  # {column.type.shown}: {one.reason}"
+class _Proposals:
+    """What is proposed, column by column."""
+
+    def __init__(self, connection: psycopg.Connection, found: Survey) -> None:
+        self._connection = connection
+        self._found = found
+        self._seen: dict[Name, dict[str, list[str]]] = {}
+
+    def line(self, column: Column, table: Name) -> str:
+        """A line to be pasted; what refers to another column has its rule."""
+        of, there = origin(column, table, self._found)
+        key = is_key(there, of, self._found)
+        one = _by_values(there, key, self._values(there, of)) or likely(there, key)
+        reason = one.reason if of == table and there is column else f"as {of}.{there.name}"
+        return f"{literal(column.name)}: {one.rule},  # {column.type.shown}: {reason}"
+
+    def _values(self, column: Column, table: Name) -> list[str]:
+        if table not in self._seen:
+            whole = self._found.tables[table]
+            self._seen[table] = _sample(self._connection, whole, [one for one in whole.columns if not one.computed])
+        return self._seen[table].get(column.name, [])
 
 
 def _by_values(column: Column, key: bool, values: list[str]) -> Likely | None:

@@ -20,6 +20,7 @@ from ops.errors import ConfigurationError, DatabaseError, OpsError, OriginalsLef
 from ops.masking import Constant, Json, Masking, Noise, Shift
 from ops.sandbox.postgres import PostgresServer
 from ops.sandbox.shop import Shop
+from ops.worker.classify import proposed
 from ops.worker.connection import connect
 from ops.worker.masking.classification import classify
 from ops.worker.masking.copying import Copied, mask
@@ -371,3 +372,22 @@ def test_a_salt_that_is_too_short_is_refused(production):
 def test_a_mistake_in_the_inventory_is_one_line(tables, said):
     with pytest.raises(OpsError, match=said):
         Masking(salt=SALT, tables=tables)
+
+
+KEYS = """
+    CREATE TABLE keys (code varchar(9) UNIQUE, street text UNIQUE, on_day date, no numeric(9), email varchar(20),
+                       api_key varchar(4), UNIQUE (on_day, no));
+    CREATE TABLE uses (who text REFERENCES keys (street), mail varchar(9) REFERENCES keys (code));
+"""
+
+
+def test_what_is_proposed_fits(production, shop):
+    with psycopg.connect(shop.url) as connection:
+        connection.execute(KEYS)
+    for name in (production.name, shop.name):
+        with closing(connect(production.at(name))) as connection:
+            found = survey(connection)
+            lines, _ = proposed(connection, found, Masking(salt=SALT, tables={}))
+        given = {"Json": Json, "Noise": Noise, "Shift": Shift}
+        tables = eval("{" + "\n".join(lines) + "}", given)  # as it is pasted
+        classify(found, Masking(salt=SALT, tables=tables, large_objects="left out"))

@@ -139,8 +139,15 @@ def _columns(table: Table, masked: Masked, survey: Survey, found: _Findings) -> 
 
 def _ready(column: Column, table: Table, survey: Survey) -> str:
     """A line to be pasted."""
-    rule = likely(column, is_key(column, table.name, survey)).rule
+    of, there = origin(column, table.name, survey)
+    rule = likely(there, is_key(there, of, survey)).rule
     return f"{literal(column.name)}: {rule},  # {table.name}: {column.type.shown}"
+
+
+def origin(column: Column, table: Name, survey: Survey) -> tuple[Name, Column]:
+    """The column that one refers to, which both have one rule; itself, when it refers to none."""
+    of, name = survey.referred(table, column.name)
+    return of, next((one for one in survey.tables[of].columns if one.name == name), column)
 
 
 def is_key(column: Column, table: Name, survey: Survey) -> bool:

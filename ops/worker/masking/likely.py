@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ops.worker.masking.masks import NOISY, SHIFTED
+from ops.worker.masking.masks import DISTINCT, LONGEST, NOISY, SHIFTED, SHORT
 from ops.worker.masking.survey import INTEGERS, TEXTS, Column
 
 _NAMES = [
@@ -45,14 +45,15 @@ def likely(column: Column, key: bool) -> Likely:
         return Likely('"keep"', "it numbers rows")
     if type.name in (*INTEGERS, "uuid") and _ID.search(column.name.lower()):
         return Likely('"keep"', "by its name it refers to rows")
-    if type.name in TEXTS and type.length is not None and type.length < 8:
-        return Likely('"fake text"', "a short text")
     if type.name in TEXTS:
-        return _text(column)
+        return _text(column, key)
     if type.category in ("E", "B"):
         return Likely('"keep"', "one of a few values")
     if type.name in SHIFTED:
-        return Likely("Shift(days=30)", "a date")
+        return Likely('"keep"', "a date that is a key") if key else Likely("Shift(days=30)", "a date")
+    if type.name in NOISY and key:
+        hashed = type.name == "numeric" and (type.precision or 15) >= 15
+        return Likely('"hash"' if hashed else '"keep"', "a number that is a key")
     if type.name in NOISY:
         return Likely("Noise(percent=10)", "a number")
     if type.name in ("json", "jsonb") and not type.array:
@@ -64,11 +65,15 @@ def likely(column: Column, key: bool) -> Likely:
     return Likely('"keep"', "no rule but an expression, a constant or keep fits it: look at it")
 
 
-def _text(column: Column) -> Likely:
-    name = column.name.lower()
-    if _SECRET.search(name):
+def _text(column: Column, key: bool) -> Likely:
+    name, room = column.name.lower(), column.type.length
+    # Two values of a key must not become one.
+    kinds = {"email", "phone", "name"} if key else set(LONGEST)
+    if key and room is not None and room < DISTINCT:
+        return Likely('"keep"', "a key, so short that no fakes of it stay different: look at it")
+    if _SECRET.search(name) and (room is None or room >= SHORT):
         return Likely('"hash"', "by its name a secret or an account")
     for kind, pattern in _NAMES:
-        if re.search(pattern, name):
+        if re.search(pattern, name) and kind in kinds and (room is None or room >= LONGEST[kind]):
             return Likely(f'"fake {kind}"', "by its name")
-    return Likely('"fake text"', "a text")
+    return Likely('"fake text"', "a short text" if room is not None and room < SHORT else "a text")

@@ -28,10 +28,12 @@ SHORTEST_SALT = 16
 """Characters."""
 DISTINCT = 16
 """Letters and digits of a text that is unique."""
+SHORT = 8
+"""Characters that a hash has at least."""
 
 _SYLLABLES = [c + v for c in "bdfgjklmnprstvwz" for v in ("a", "e", "i", "o", "u", "ai", "ei", "ou")]
 _FILLING = " xxxx xxxxxxx xx"
-_LONGEST = {"name": 27, "first_name": 10, "last_name": 16, "email": 29, "phone": 16, "address": 28, "text": 1}
+LONGEST = {"name": 27, "first_name": 10, "last_name": 16, "email": 29, "phone": 16, "address": 28, "text": 1}
 _BITS = {"int2": 15, "int4": 31, "int8": 63}
 
 
@@ -97,9 +99,9 @@ def expression(rule: AnyRule, column: str, type: Type, distinct: bool, by: tuple
 def longest(rule: AnyRule, distinct: bool) -> int:
     """Characters that a column of texts must have room for, for a rule to fit."""
     if isinstance(rule, Hash):
-        return DISTINCT if distinct else 8
+        return DISTINCT if distinct else SHORT
     if isinstance(rule, Fake):
-        return DISTINCT if distinct and rule.of == "text" else _LONGEST[rule.of]
+        return DISTINCT if distinct and rule.of == "text" else LONGEST[rule.of]
     return 0
 
 

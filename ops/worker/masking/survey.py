@@ -184,6 +184,21 @@ class Survey:
         """The same tables, with the indexes and foreign keys that another survey found."""
         return replace(self, unique=other.unique, references=other.references)
 
+    def referred(self, table: Name, column: str) -> tuple[Name, str]:
+        """The column that one refers to, by however many foreign keys; itself, when it refers to none."""
+        seen = {(table, column)}
+        while True:
+            further = [
+                (one.other, far)
+                for one in self.references
+                for near, far in zip(one.columns, one.others, strict=True)
+                if (one.table, near) == (table, column) and (one.other, far) not in seen and one.other in self.tables
+            ]
+            if not further:
+                return table, column
+            table, column = further[0]
+            seen.add(further[0])
+
     @cached_property
     def distinct(self) -> frozenset[tuple[Name, str]]:
         """The columns of which two values must not become one: of unique indexes, and what refers to those."""
