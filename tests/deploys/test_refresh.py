@@ -7,6 +7,7 @@ import dataclasses
 import os
 import secrets
 import signal
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -15,12 +16,14 @@ import psycopg
 import pytest
 from psycopg import sql
 from pyinfra_command import CommandLine
+from servers import FAST, running
 from standins.neon import NeonApi
 
-from ops import BackupOf, BranchOf, Directory, Environment, Refresh, Rows, Sql
+from ops import BackupOf, BranchOf, Directory, Environment, Postgres, Refresh, Rows, Sql
 from ops.masking import Expression, Masked, Masking, Noise, Shift
 from ops.record import runs
 from ops.sandbox import masking
+from ops.sandbox.postgres import PostgresServer
 from ops.stores import open_store
 
 pytestmark = pytest.mark.slow
@@ -239,6 +242,25 @@ def test_killed_after_the_swap_it_is_verified_the_next_time(staging):
     assert "is refreshed from" in run.stderr
     assert "already: nothing to refresh" in staging.type().stderr
     assert len(staging.databases()) == 2
+
+
+def test_originals_may_lie_on_another_server_meanwhile(staging, tmp_path):
+    server = PostgresServer(tmp_path / "scratch", settings=FAST)
+    with running(server):
+        scratch = Postgres(host="127.0.0.1", port=server.port, database="postgres", user=server.user,
+                           password=server.password)  # fmt: skip
+        staging.describe(refresh=staging.environment.refresh.model_copy(update={"scratch": scratch}))
+        with staging.pyinfra.begun("deploys/refresh.py") as begun:
+            seen = set()
+            while begun.process.poll() is None:
+                seen |= staging.databases()
+                time.sleep(0.02)
+            assert begun.process.returncode == 0
+        with closing(psycopg.connect(server.url())) as connection:
+            left = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'ops%'").fetchall()
+    assert not left
+    assert not [name for name in seen if name.startswith("ops_refresh")]
+    assert staging.ask("SELECT count(*) FROM customers WHERE email NOT LIKE '%@example.com'") == (0,)
 
 
 def test_a_protected_environment_is_never_refreshed(staging):
