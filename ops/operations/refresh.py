@@ -62,7 +62,7 @@ def _planned(backup: str | None) -> Steps:
     known = runner.ask("refresh", look=True, backup=backup)
     _known.update(known)
     current = known["current"]
-    if not _wanted(backup) and "holds" not in current:
+    if not _wanted(backup) and "before" in current and "holds" not in current:
         environment_lock.require_free()
         _done["swap"] = {"kept": current["before"]}
         output.table("\n".join(wrap(f"{here.name} has {current['restored']}, {_CUT}", table.WIDTH)))
