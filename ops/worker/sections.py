@@ -20,8 +20,8 @@ from ops.worker.restore import from_file
 # As ``pg_restore --list`` shows them. Statistics are in dumps since PostgreSQL 18, most common values among them. A
 # user mapping holds the password with which staging would read, and write, what is behind production's foreign tables.
 _LEFT_OUT = re.compile(
-    r"\d+; \d+ \d+ (BLOBS? |BLOB METADATA |(ACL|COMMENT|SECURITY LABEL) - LARGE OBJECTS? |"
-    r"STATISTICS DATA |USER MAPPING )"
+    rb"\d+; \d+ \d+ (BLOBS? |BLOB METADATA |(ACL|COMMENT|SECURITY LABEL) - LARGE OBJECTS? |"
+    rb"STATISTICS DATA |USER MAPPING )"
 )
 
 
@@ -52,25 +52,24 @@ def restore_section(
     which = "--schema-only" if section == "schema" else f"--section={section}"
     arguments = ["--exit-on-error", "--verbose", *OPTIONS, which, "--dbname=service=ops"]
     tool = tools.for_restore(major, server.bin_dir)
-    with tempfile.NamedTemporaryFile("w") as contents:
+    with tempfile.NamedTemporaryFile() as contents:
         contents.writelines(line for line in _contents(tool, archive) if not _LEFT_OUT.match(line))
         contents.flush()
         arguments.append(f"--use-list={contents.name}")
         from_file(tool, arguments, server, database, pulse, archive, jobs, Meter())
 
 
-def _contents(pg_restore: tools.Tool, archive: IO[bytes]) -> list[str]:
-    """The dump's table of contents, a line for each part."""
+def _contents(pg_restore: tools.Tool, archive: IO[bytes]) -> list[bytes]:
+    """The dump's table of contents, a line for each part, in whatever encoding names are."""
     listed = subprocess.run(
         [pg_restore.path, "--list", f"/proc/self/fd/{archive.fileno()}"],
         pass_fds=[archive.fileno()],
         capture_output=True,
-        text=True,
         timeout=600,
     )
     if listed.returncode:
         raise ToolError(
-            f"pg_restore cannot list the dump: {listed.stderr.strip()}",
+            f"pg_restore cannot list the dump: {listed.stderr.decode(errors='replace').strip()}",
             "Look at the backup: pyinfra … deploys/drill.py",
         )
     return listed.stdout.splitlines(keepends=True)

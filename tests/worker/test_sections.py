@@ -23,6 +23,7 @@ MAPPING = """
     CREATE USER MAPPING FOR CURRENT_USER SERVER far OPTIONS (user 'app', password 'of the real one');
     CREATE FOREIGN TABLE elsewhere (id int) SERVER far;
     SELECT lo_from_bytea(0, 'a scan of a passport');
+    CREATE TABLE "übung" (id int);
 """
 
 
@@ -37,7 +38,8 @@ def test_passwords_of_foreign_servers_and_large_objects_stay_behind(postgres: Po
     )
     with closing(psycopg.connect(postgres.url(), autocommit=True)) as server:
         for name in names:
-            server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            make = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING LATIN1 LOCALE_PROVIDER libc LOCALE 'C'")
+            server.execute(make.format(sql.Identifier(name)))
         try:
             with closing(psycopg.connect(postgres.url(names[0]), autocommit=True)) as connection:
                 connection.execute(MAPPING)
@@ -48,6 +50,7 @@ def test_passwords_of_foreign_servers_and_large_objects_stay_behind(postgres: Po
                     restore_section(section, archive, 1, described, names[1], 2, pulse)
             with closing(psycopg.connect(postgres.url(names[1]))) as connection:
                 assert connection.execute("SELECT count(*) FROM pg_user_mappings").fetchone() == (0,)
+                assert connection.execute("SELECT to_regclass('übung') IS NOT NULL").fetchone() == (True,)
                 assert connection.execute("SELECT count(*) FROM pg_largeobject_metadata").fetchone() == (0,)
                 with pytest.raises(psycopg.errors.UndefinedObject, match="user mapping not found"):
                     connection.execute("SELECT FROM elsewhere")
@@ -57,6 +60,6 @@ def test_passwords_of_foreign_servers_and_large_objects_stay_behind(postgres: Po
 
 
 def test_statistics_of_a_newer_pg_dump_stay_behind():
-    assert _LEFT_OUT.match("4031; 0 0 STATISTICS DATA public customers shop\n")
-    assert not _LEFT_OUT.match("4031; 3381 16999 STATISTICS public customers_statistics shop\n")
-    assert not _LEFT_OUT.match("4031; 0 16399 TABLE DATA public BLOBS shop\n")
+    assert _LEFT_OUT.match(b"4031; 0 0 STATISTICS DATA public customers shop\n")
+    assert not _LEFT_OUT.match(b"4031; 3381 16999 STATISTICS public customers_statistics shop\n")
+    assert not _LEFT_OUT.match(b"4031; 0 16399 TABLE DATA public BLOBS shop\n")
