@@ -107,7 +107,7 @@ def request(here: Environment, verb: str, **arguments: Any) -> str:
         asked["database"] = _connectable(here.database, missing)
     if verb in ("refresh", "classify", "advance", "forget"):
         asked["database"] = _connectable(here.database)
-    if verb in ("refresh", "classify"):
+    if verb in ("refresh", "classify", "forget"):
         asked.update(refresh=revealed(here.refresh), jobs=here.drill.jobs)
     if verb == "advance":
         asked["migrations"] = here.migrations and revealed(here.migrations.model_copy(update={"job": None}))

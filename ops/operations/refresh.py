@@ -69,6 +69,10 @@ def _planned(backup: str | None) -> Steps:
     elif not _wanted(backup):
         output.say(f"{here.name} has {current['restored']}, masked by the same rules, already: nothing to refresh")
         output.say(f"To do so once more: --data backup={current['restored'].partition('/')[2]}")
+        if known["left"]:
+            words = f"Drop {', '.join(known['left'])}, in which a killed run has left what is not masked"
+            plan(words)
+            yield Step(words, _forget)
         return
     else:
         environment_lock.require_free()

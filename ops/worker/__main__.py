@@ -9,7 +9,7 @@ import signal
 import sys
 from types import FrameType
 
-from ops.errors import OpsError, WorkerFailed, place
+from ops.errors import DatabaseError, OpsError, WorkerFailed, place
 
 VERBS = {
     "list": "which backups there are, and what retention would do with them",
@@ -77,7 +77,10 @@ def _ignore(number: int, frame: FrameType | None) -> None:
 
 
 def _unexpected(error: Exception) -> OpsError:
-    """A fault of ours: named by kind and place. Its text is left out, because nobody knows what is in it."""
+    """A fault of ours, or of PostgreSQL's where none was expected: by kind and place, for its text may be anything."""
+    if type(error).__module__.startswith("psycopg"):
+        said = f"PostgreSQL {type(error).__name__} at {place(error)}"
+        return DatabaseError(said, "Look at the server and its log, then run this again")
     return WorkerFailed(f"unexpected {type(error).__name__} at {place(error)}", "This is a bug; please report it")
 
 

@@ -9,19 +9,20 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from ops.errors import DatabaseError
+from ops.errors import DatabaseError, printable
 from ops.lock import Lock
 from ops.masking import Masked, Masking
 from ops.stores import open_store
-from ops.worker.beside import LOCK, beside, vacated
+from ops.worker.beside import LOCK
 from ops.worker.catalogue import Catalogue
 from ops.worker.connection import connect
 from ops.worker.drill import scratch_name
-from ops.worker.masking.classification import is_key, literal, named, origin, quoted
+from ops.worker.masking.classification import into, is_key, literal, named, origin, quoted
 from ops.worker.masking.likely import Likely, likely
 from ops.worker.masking.survey import TEXTS, Column, Survey, Table
 from ops.worker.origin import opened, surveyed
 from ops.worker.pulse import Pulse
+from ops.worker.refresh import SCRATCH
 from ops.worker.request import Request
 from ops.worker.restore import drop
 from ops.worker.rows import Name
@@ -56,10 +57,11 @@ def run(request: Request) -> dict[str, Any]:
     database, described = request.database, request.refresh
     store = open_store(request.store)
     catalogue = Catalogue(store, request.environment, request.database_name)
-    scratch, name = scratch_name(catalogue, "refresh"), beside(database)
+    scratch = scratch_name(catalogue, SCRATCH)
+    name = f"{scratch}_schema"  # not where a refresh or a restore may have put what is about to be swapped in
     server = (described.scratch or database).plain()
     with Lock(store, catalogue.prefix + LOCK, request.owner, "a classification"), ExitStack() as stack:
-        vacated(database, name)
+        drop(database, name)
         drop(server, scratch)
         origin = stack.enter_context(opened(described.source, request.backup, request.environment))
         pulse = stack.enter_context(Pulse(database.deadline, database, name))
@@ -96,7 +98,8 @@ def proposed(connection: psycopg.Connection, found: Survey, masking: Masking) ->
         if not new:
             continue
         told = [proposals.line(column, name) for column in new]
-        lines += [f"{literal(quoted(name))}: {{", *(f"    {line}" for line in told), "},"]
+        begin, end = ([into(name)], []) if known else ([f"{literal(quoted(name))}: {{"], ["},"])
+        lines += [*begin, *(f"    {line}" for line in told), *end]
         columns += len(told)
     return lines, columns
 
@@ -115,7 +118,7 @@ class _Proposals:
         key = is_key(there, of, self._found)
         one = _by_values(there, key, self._values(there, of)) or likely(there, key)
         reason = one.reason if of == table and there is column else f"as {of}.{there.name}"
-        return f"{literal(column.name)}: {one.rule},  # {column.type.shown}: {reason}"
+        return f"{literal(column.name)}: {one.rule},  # {printable(f'{column.type.shown}: {reason}')}"
 
     def _values(self, column: Column, table: Name) -> list[str]:
         if table not in self._seen:

@@ -57,7 +57,9 @@ def connect(
         DatabaseUnreachable: no connection.
         DatabaseError: it refused us.
     """
-    parameters = {**KEEPALIVE, **server.parameters(), "application_name": APPLICATION}
+    # Of a database whose encoding is none, psycopg would give bytes for texts.
+    given = {**KEEPALIVE, "client_encoding": "UTF8", **server.parameters()}
+    parameters = {**given, "application_name": APPLICATION}
     if database is not None:
         parameters["dbname"] = database
     try:

@@ -9,6 +9,7 @@ from psycopg import sql
 
 from ops.database import Postgres
 from ops.errors import DatabaseError
+from ops.worker import positions
 from ops.worker.connection import connect
 from ops.worker.piped import pipe
 from ops.worker.progress import say
@@ -19,11 +20,7 @@ _COLUMNS = """
     SELECT attname FROM pg_attribute
      WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum
 """
-_SEQUENCES = """
-    SELECT s.oid::regclass::text, pg_sequence_last_value(s.oid)
-      FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
-     WHERE d.classid = 'pg_class'::regclass AND d.refobjid = to_regclass(%s) AND d.deptype IN ('a', 'i')
-"""
+_PARTED = "SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass(%s)"
 
 
 def put_back(database: Postgres, target: Postgres, tables: list[Name], pulse: Pulse) -> dict[str, int]:
@@ -55,15 +52,16 @@ def put_back(database: Postgres, target: Postgres, tables: list[Name], pulse: Pu
             if lost := [column for column in here if column not in there]:
                 say(f"{name} has no {', '.join(lost)} any more: left out of its own rows")
             found[str(name)] = _copy(old, new, name, columns, pulse)
-            for sequence, value in old.execute(_SEQUENCES, [table]).fetchall():
-                if value is not None:
-                    new.execute("SELECT setval(to_regclass(%s), %s)", [sequence, value])
+            positions.carry_owned(old, new, name)
     return found
 
 
 def _copy(old: psycopg.Connection, new: psycopg.Connection, name: Name, columns: list[str], pulse: Pulse) -> int:
     named = sql.SQL(", ").join(map(sql.Identifier, columns))
-    given = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(named, name.quoted()).as_string(old)
+    # Of a partitioned table the rows are in its parts; those of what inherits from another are not that one's.
+    parted = old.execute(_PARTED, [name.quoted().as_string(old)]).fetchone() == (True,)
+    only = sql.SQL("" if parted else "ONLY ")
+    given = sql.SQL("COPY (SELECT {} FROM {}{}) TO STDOUT").format(named, only, name.quoted()).as_string(old)
     taken = sql.SQL("COPY {} ({}) FROM STDIN").format(name.quoted(), named).as_string(new)
     try:
         return pipe(old, given, new, taken, lambda size: pulse.beat())

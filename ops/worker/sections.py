@@ -23,6 +23,7 @@ _LEFT_OUT = re.compile(
     rb"\d+; \d+ \d+ (BLOBS? |BLOB METADATA |(ACL|COMMENT|SECURITY LABEL) - LARGE OBJECTS? |"
     rb"STATISTICS DATA |USER MAPPING )"
 )
+_COPYING = re.compile(r'COPY failed for table ("(?:[^"]|"")+")')
 
 
 def restore_section(
@@ -56,7 +57,16 @@ def restore_section(
         contents.writelines(line for line in _contents(tool, archive) if not _LEFT_OUT.match(line))
         contents.flush()
         arguments.append(f"--use-list={contents.name}")
-        from_file(tool, arguments, server, database, pulse, archive, jobs, Meter())
+        try:
+            from_file(tool, arguments, server, database, pulse, archive, jobs, Meter())
+        except ToolError as error:
+            table = _COPYING.search(error.problem)
+            if table is None:
+                raise
+            # What comes after that may quote a value.
+            raise ToolError(
+                f"the rows of {table[1]} cannot be restored: pg_restore failed", "The server's log says why"
+            ) from None
 
 
 def _contents(pg_restore: tools.Tool, archive: IO[bytes]) -> list[bytes]:

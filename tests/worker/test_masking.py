@@ -17,7 +17,7 @@ from psycopg import sql
 
 from ops.database import Postgres
 from ops.errors import ConfigurationError, DatabaseError, OpsError, OriginalsLeft, Unclassified
-from ops.masking import Constant, Json, Masking, Noise, Shift
+from ops.masking import Constant, Expression, Json, Masking, Noise, Shift
 from ops.sandbox.postgres import PostgresServer
 from ops.sandbox.shop import Shop
 from ops.worker.classify import proposed
@@ -239,9 +239,10 @@ def test_what_is_not_classified_is_printed_as_lines_to_paste_whatever_its_type(c
     changed.execute("CREATE TABLE late_notes () INHERITS (more_notes)")
     changed.execute("CREATE UNLOGGED TABLE hasty (id int)")
     lines = refused(changed, TABLES)["unclassified"]
-    shown = [f'"new_{number}": {rule},  # public.visits: ' for number, rule in enumerate(NEW.values())]
+    shown = [f'    "new_{number}": {rule},  # public.visits: ' for number, rule in enumerate(NEW.values())]
     assert all(any(line.startswith(one) for line in lines) for one in shown)
-    assert '"new_3": "fake text",  # public.visits: public.mail[]' in lines
+    assert '    "new_3": "fake text",  # public.visits: public.mail[]' in lines
+    assert '# into "public.visits":' in lines
     start = lines.index('"public.invoices": {')
     assert lines[start + 1 : start + 4] == [
         '    "id": "keep",  # public.invoices: integer',
@@ -274,7 +275,8 @@ def test_what_is_refused_is_said_all_at_once(changed):
     report = refused(changed, tables)
     assert report["unclassified"] == [
         '"public.elsewhere": "remote",  # a foreign table',
-        '"salary": Noise(percent=10),  # public.people: numeric(12,2)',
+        '# into "public.people":',
+        '    "salary": Noise(percent=10),  # public.people: numeric(12,2)',
     ]
     assert [line.partition(":")[0] for line in report["stale"]] == [
         '"public.visits_2026"',
@@ -379,6 +381,40 @@ KEYS = """
                        api_key varchar(4), UNIQUE (on_day, no));
     CREATE TABLE uses (who text REFERENCES keys (street), mail varchar(9) REFERENCES keys (code));
 """
+
+
+def test_a_foreign_table_is_told_from_others_and_what_a_hash_cannot_keep_is_refused(changed):
+    changed.execute("CREATE EXTENSION IF NOT EXISTS postgres_fdw")
+    changed.execute(
+        "CREATE SERVER away FOREIGN DATA WRAPPER postgres_fdw; CREATE FOREIGN TABLE away (id int) SERVER away"
+    )
+    changed.execute("CREATE TABLE wide (id bigint PRIMARY KEY, code varchar(40) UNIQUE, ip inet UNIQUE)")
+    changed.execute("CREATE TABLE narrow (id int REFERENCES wide, code varchar(20) REFERENCES wide (code))")
+    tables = {
+        **TABLES,
+        "public.away": "remote",
+        "public.wide": {"id": "hash", "code": "hash", "ip": "hash"},
+        "public.narrow": {"id": "hash", "code": "hash"},
+    }
+    report = refused(changed, tables)
+    unfit = "\n".join(report["unfit"])
+    assert "away" not in unfit
+    assert "public.narrow.id (integer) refers to public.wide.id (bigint), of which hash makes another" in unfit
+    assert "public.narrow.code (character varying(20)) refers to public.wide.code (character varying(40))" in unfit
+    assert "public.wide.ip: a hash would not stay unique in inet" in unfit
+
+
+@pytest.mark.parametrize("expression", ["unnest(ARRAY[1, 2])::text", "generate_series(1, 2)"])
+def test_an_expression_that_gives_more_rows_or_fewer_is_refused(production, expression):
+    name, tables = (
+        f"rows_{production.name}",
+        {**TABLES, "public.outbox": {"id": "keep", "payload": Expression(sql=expression)}},
+    )
+    try:
+        with pytest.raises(DatabaseError, match="gives not just one value for each row"):
+            production.masked(name, tables)
+    finally:
+        production.drop(name)
 
 
 def test_what_is_proposed_fits(production, shop):

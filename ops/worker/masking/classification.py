@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ops.errors import Unclassified
+from ops.errors import Unclassified, printable
 from ops.masking import AnyTable, Expression, Keep, Masked, Masking, Own, Remote
 from ops.worker.masking.fitting import misfit, torn
 from ops.worker.masking.likely import likely
@@ -106,7 +106,7 @@ def _table(table: Table, rule: AnyTable | None, survey: Survey, found: _Findings
     elif table.kind == "f" and rule is None:
         found.unclassified.append(f'{literal(quoted(table.name))}: "remote",  # a foreign table')
         found.columns += 1
-    elif isinstance(rule, Remote):
+    elif isinstance(rule, Remote) and table.kind != "f":
         found.unfit.append(f"{table.name} is no foreign table, which remote is for")
     elif isinstance(rule, Own) and table.extension:
         found.unfit.append(f'{table.name} belongs to the extension {table.extension}: write its columns, or "empty"')
@@ -122,7 +122,7 @@ def _table(table: Table, rule: AnyTable | None, survey: Survey, found: _Findings
 
 
 def _columns(table: Table, masked: Masked, survey: Survey, found: _Findings) -> None:
-    known = {column.name: column for column in table.columns}
+    new, known = False, {column.name: column for column in table.columns}
     for name in masked.columns:
         if name not in known:
             found.stale.append(f"{literal(name)}: {table.name} has no such column")
@@ -133,7 +133,10 @@ def _columns(table: Table, masked: Masked, survey: Survey, found: _Findings) -> 
             if why:
                 found.unfit.append(f"{table.name}.{name}: {why}")
         elif not column.computed:
-            found.unclassified.append(_ready(column, table, survey))
+            if not new:
+                found.unclassified.append(into(table.name))
+            new = True
+            found.unclassified.append(f"    {_ready(column, table, survey)}")
             found.columns += 1
 
 
@@ -141,13 +144,18 @@ def _ready(column: Column, table: Table, survey: Survey) -> str:
     """A line to be pasted."""
     of, there = origin(column, table.name, survey)
     rule = likely(there, is_key(there, of, survey)).rule
-    return f"{literal(column.name)}: {rule},  # {table.name}: {column.type.shown}"
+    return f"{literal(column.name)}: {rule},  # {printable(f'{table.name}: {column.type.shown}')}"
 
 
 def origin(column: Column, table: Name, survey: Survey) -> tuple[Name, Column]:
     """The column that one refers to, which both have one rule; itself, when it refers to none."""
     of, name = survey.referred(table, column.name)
     return of, next((one for one in survey.tables[of].columns if one.name == name), column)
+
+
+def into(table: Name) -> str:
+    """What is printed above the lines for a table of which others are there already."""
+    return f"# into {literal(quoted(table))}:"
 
 
 def is_key(column: Column, table: Name, survey: Survey) -> bool:

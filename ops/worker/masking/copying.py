@@ -7,9 +7,10 @@ PostgreSQL itself.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ from ops.worker.piped import pipe
 from ops.worker.progress import Meter, reporting, say
 from ops.worker.pulse import Pulse
 from ops.worker.rows import Name
+
+_OTHERWISE = re.compile("(Finalize |Partial |Group|Hash|Mixed)?Aggregate|ProjectSet|WindowAgg")
+"""The plan of what gives more rows than there are, or fewer."""
 
 
 @dataclass
@@ -168,13 +172,30 @@ def _try(connection: psycopg.Connection, copyings: list[Copying]) -> None:
     for one in copyings:
         _prepare(connection, one.name)
         try:
-            connection.execute(f"EXPLAIN {one.asked}")
+            plan = [str(line) for (line,) in connection.execute(f"EXPLAIN {one.asked}")]
         except psycopg.Error as error:
             # No row was read, so that this is about the statement alone.
             said = failure(error).problem.removeprefix("PostgreSQL ")
             raise DatabaseError(
                 f"{one.name} cannot be masked: {said}", "Correct its rules: a constant, an expression or without=…"
             ) from None
+        if any(_OTHERWISE.match(node) for node in _nodes(plan)):
+            raise DatabaseError(
+                f"{one.name} cannot be masked: an expression gives not just one value for each row",
+                "Correct it: no aggregate, and nothing that gives several rows",
+            )
+
+
+def _nodes(plan: Iterable[str]) -> Iterator[str]:
+    """The nodes of a plan, but for those of subqueries, which may count whatever they like."""
+    below: int | None = None
+    for line in plan:
+        indent = len(line) - len(line.lstrip())
+        if below is not None and indent > below:
+            continue
+        node = line.strip().removeprefix("->").strip()
+        below = indent if node.startswith(("InitPlan", "SubPlan")) else None
+        yield node
 
 
 class _Run:

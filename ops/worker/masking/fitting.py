@@ -20,7 +20,7 @@ from ops.masking import (
     Shift,
 )
 from ops.worker.masking.masks import HASHED, NOISY, SHIFTED, constant, longest
-from ops.worker.masking.survey import TEXTS, Column, Reference, Survey, Table
+from ops.worker.masking.survey import TEXTS, Column, Reference, Survey, Table, Type
 from ops.worker.rows import Name
 
 
@@ -59,6 +59,8 @@ def misfit(rule: AnyRule, column: Column, table: Table, distinct: bool) -> str |
     if type.name in TEXTS and type.length is not None and type.length < longest(rule, distinct):
         unique = ", which must stay unique" if distinct and longest(rule, distinct) != longest(rule, False) else ""
         return f"{shown(rule)} needs {longest(rule, distinct)} characters, and {type.shown}{unique} has fewer"
+    if isinstance(rule, Hash) and type.name in ("inet", "cidr") and distinct:
+        return f"a hash would not stay unique in {type.shown}: there are too few private addresses"
     if isinstance(rule, Hash) and type.name == "numeric" and distinct and (type.precision or 15) < 15:
         return f"a hash would not stay unique in {type.shown}"
     return None
@@ -78,7 +80,7 @@ def torn(survey: Survey, rules: Mapping[Name, AnyTable]) -> Iterator[str]:
             names = ", ".join(f"{column} ({shown(masked.columns[column])})" for column in weak)
             yield f"{table}: {', '.join(sorted(columns))} must be unique, and would not be: {names}"
     for reference in survey.references:
-        yield from _torn(reference, rules)
+        yield from _torn(reference, rules, survey)
 
 
 def _merges(rule: AnyRule | None, beside: frozenset[str]) -> bool:
@@ -98,7 +100,13 @@ def _stays_unique(columns: frozenset[str], masked: Masked, survey: Survey, table
     )
 
 
-def _torn(reference: Reference, rules: Mapping[Name, AnyTable]) -> Iterator[str]:
+def _made_of(rule: Hash | Fake, type: Type) -> tuple[str, int]:
+    """What a hash or a fake follows from, beside the value: the kind of type, and the characters there is room for."""
+    kind = "text" if type.name in TEXTS and type.name != "citext" else type.name
+    return kind, min(type.length or 32, 32) if isinstance(rule, Hash) else 0
+
+
+def _torn(reference: Reference, rules: Mapping[Name, AnyTable], survey: Survey) -> Iterator[str]:
     near, far = rules.get(reference.table), rules.get(reference.other)
     if not isinstance(near, Masked):
         return
@@ -123,3 +131,10 @@ def _torn(reference: Reference, rules: Mapping[Name, AnyTable]) -> Iterator[str]
                 f"{reference.table}.{column} ({shown(rule)}) refers to {reference.other}.{other}"
                 f" ({shown(there)}): both need the same rule"
             )
+        elif isinstance(rule, Hash | Fake):
+            types = [survey.type_of(*place) for place in ((reference.table, column), (reference.other, other))]
+            if len({_made_of(rule, type) for type in types}) > 1:
+                yield (
+                    f"{reference.table}.{column} ({types[0].shown}) refers to {reference.other}.{other}"
+                    f" ({types[1].shown}), of which {shown(rule)} makes another: keep both, or write an expression"
+                )

@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from ops.worker.masking.masks import DISTINCT, LONGEST, NOISY, SHIFTED, SHORT
 from ops.worker.masking.survey import INTEGERS, TEXTS, Column
 
+_PHONE = "phone|mobile|^tel$|_tel$|^tel_|fax|msisdn"
 _NAMES = [
     ("email", "e-?mail"),
-    ("phone", "phone|mobile|^tel$|_tel$|^tel_|fax|msisdn"),
+    ("phone", _PHONE),
     ("first_name", "first_?name|given_?name|forename"),
     ("last_name", "last_?name|family_?name|surname"),
     ("address", "address|street|addr"),
     ("name", "name"),
 ]
-_SECRET = re.compile("token|secret|password|passwd|hash|digest|iban|account_?n|card|ssn|tax|licen[cs]e|_key$|^key$")
+_SECRET = re.compile(
+    "token|secret|password|passwd|hash|digest|iban|account_?n|card|ssn|tax|licen[cs]e|_key$|^key$|passport|national"
+    "|social|device|(^|_)pin($|_)"
+)
 _ID = re.compile("(^|_)id$")
 
 
@@ -40,10 +44,12 @@ def likely(column: Column, key: bool) -> Likely:
         column: which.
         key: whether other rows refer to it, or it to others, or it is what rows are told apart by.
     """
-    type = column.type
+    type, name = column.type, column.name.lower()
     if key and type.name in (*INTEGERS, "uuid"):
         return Likely('"keep"', "it numbers rows")
-    if type.name in (*INTEGERS, "uuid") and _ID.search(column.name.lower()):
+    if type.name in (*INTEGERS, "uuid") and (_SECRET.search(name) or re.search(_PHONE, name)):
+        return Likely('"hash"', "by its name it tells who somebody is")
+    if type.name in (*INTEGERS, "uuid") and _ID.search(name):
         return Likely('"keep"', "by its name it refers to rows")
     if type.name in TEXTS:
         return _text(column, key)

@@ -37,11 +37,11 @@ LONGEST = {"name": 27, "first_name": 10, "last_name": 16, "email": 29, "phone": 
 _BITS = {"int2": 15, "int4": 31, "int8": 63}
 
 
-def bring_salt(connection: psycopg.Connection, salt: Secret) -> None:
-    """Bring a session the key of all masks.
+def revealed_salt(salt: Secret) -> bytes:
+    """The salt itself.
 
     Raises:
-        ConfigurationError: the salt is too short to be one.
+        ConfigurationError: it is too short to be one.
     """
     secret = salt.reveal()
     if len(secret) < SHORTEST_SALT:
@@ -49,7 +49,16 @@ def bring_salt(connection: psycopg.Connection, salt: Secret) -> None:
             f"{salt!r}, the salt of the masking, has fewer than {SHORTEST_SALT} characters",
             "Type: openssl rand -hex 32",
         )
-    key = hmac.digest(secret.encode(), b"pyinfra-ops masking", hashlib.sha256)
+    return secret.encode()
+
+
+def bring_salt(connection: psycopg.Connection, salt: Secret) -> None:
+    """Bring a session the key of all masks.
+
+    Raises:
+        ConfigurationError: the salt is too short to be one.
+    """
+    key = hmac.digest(revealed_salt(salt), b"pyinfra-ops masking", hashlib.sha256)
     connection.execute("CREATE TEMPORARY TABLE ops_key (key bytea)")
     with connection.cursor().copy("COPY pg_temp.ops_key FROM STDIN") as copy:
         copy.write(f"\\\\x{key.hex()}\n")

@@ -322,8 +322,9 @@ def _shown(value: str, type: Type) -> list[str]:
     if type.name in TEXTS or type.name in ("uuid", "macaddr", "macaddr8"):
         return [f"{value}::text"]
     if type.name in (*INTEGERS, "numeric"):
+        large = f"({value} >= {10 ** (DIGITS - 1)} OR {value} <= -{10 ** (DIGITS - 1)})"
         # What is infinite, or no number, is not zero when it is taken from itself.
-        return [f"CASE WHEN abs({value}) >= 1e{DIGITS - 1} AND {value} - {value} = 0 THEN {value}::text END"]
+        return [f"CASE WHEN {large} AND {value} - {value} = 0 THEN {value}::text END"]
     if type.name in _ADDRESSES:
         return [f"host({value})"]
     return [f"encode({value}, 'hex')"] if type.name == "bytea" else []

@@ -184,6 +184,10 @@ class Survey:
         """The same tables, with the indexes and foreign keys that another survey found."""
         return replace(self, unique=other.unique, references=other.references)
 
+    def type_of(self, table: Name, column: str) -> Type:
+        """The type of a column that is there."""
+        return next(one.type for one in self.tables[table].columns if one.name == column)
+
     def referred(self, table: Name, column: str) -> tuple[Name, str]:
         """The column that one refers to, by however many foreign keys; itself, when it refers to none."""
         seen = {(table, column)}
