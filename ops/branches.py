@@ -55,6 +55,11 @@ def made(name: str) -> Made | None:
     return Made(purpose, environment, time) if environment else None
 
 
+def expiry(now: datetime, kept: timedelta) -> datetime:
+    """When a branch expires that is kept so long: Neon's clock may be behind ours."""
+    return now + min(kept, LONGEST - timedelta(seconds=clock.SKEW))
+
+
 def of(environment: str, purpose: str, among: Iterable[Branch]) -> list[Branch]:
     """The branches that were made for an environment and a purpose, in the order in which they are given."""
     return [

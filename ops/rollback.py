@@ -25,6 +25,7 @@ class Plan:
         loss: what a restore, or going back to a branch, would lose, as the worker tells; None: neither is done.
         took: seconds of the last rollback that was done; None: there was none.
         at_once: on how many hosts a service goes back at the same time.
+        restored: whether the database has gone back already, in a run that was cut: that it has is proved, and no more.
     """
 
     ways: tuple[Way, ...]
@@ -34,6 +35,7 @@ class Plan:
     loss: Mapping[str, Any] | None = None
     took: float | None = None
     at_once: int = 1
+    restored: bool = False
 
     def way(self, service: str) -> Way | None:
         """Of one service; None when it is not looked at."""

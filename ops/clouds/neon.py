@@ -24,6 +24,7 @@ PAUSE = 0.3
 """Seconds between two looks at it; they grow."""
 _PAGE = "100"
 _DONE, _BAD = ("finished", "skipped"), ("failed", "error", "cancelled")
+_SETTLED = ("ready", "archived")
 _LSN = re.compile(r"^[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}$")
 
 
@@ -79,6 +80,23 @@ class Project:
                 f"the project {self._described.project} has no branch {name}",
                 f"There are: {', '.join(one.name for one in self.branches()[:10])}",
             )
+        return found
+
+    def settled(self, name: str) -> Branch:
+        """The one of exactly this name, once nothing is done to it any more.
+
+        Raises:
+            ServiceError: it takes too long.
+            OpsError: there is none, or Neon does not tell.
+        """
+        deadline, pause = time.monotonic() + PATIENCE, PAUSE
+        while (found := self.require(name)).state not in _SETTLED:
+            if time.monotonic() > deadline:
+                raise ServiceError(
+                    f"the branch {name} is {found.state} after {PATIENCE:.0f} s", "Look at it in Neon's console"
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.5, 3.0)
         return found
 
     def make(

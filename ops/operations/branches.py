@@ -59,7 +59,7 @@ def backed_up(keep: str = "7d", max_age: str | None = None) -> Steps:
     project = Project(described)
     young = None if max_age is None else now - timedelta(seconds=clock.duration(max_age))
     for one in branches.of(here.name, branches.BACKUP, project.branches()):
-        if young is not None and branches.content(one) > young:
+        if young is not None and one.state != "init" and branches.content(one) > young:
             output.say(f"No branch needed: {one.name} is younger than {max_age}; {NO_BACKUP}")
             return
     words = f"Make a branch of {described.branch} beside the backups, for {keep}; {NO_BACKUP}"
@@ -89,7 +89,7 @@ def pruned(sure: str | bool = "yes") -> Steps:
     known = project.branches()
     ours = [one for purpose in branches.PURPOSES for one in branches.of(here.name, purpose, known)]
     going = [one for one in ours if branches.past(one, rule, clock.now())]
-    stays = {one.name: why for one in going if (why := branching.needed(one, known))}
+    stays = {one.name: why for one in going if (why := branching.needed(one, known, described.branch))}
     for name, why in stays.items():
         output.say(f"{name} stays, although it is past its rule: {why}")
     going = [one for one in going if one.name not in stays]
@@ -104,7 +104,7 @@ def pruned(sure: str | bool = "yes") -> Steps:
 def _made(project: Project, of: str, environment: str, kept: timedelta) -> None:
     now = clock.now()
     name = str(branches.Made(branches.BACKUP, environment, now))
-    project.make(name, project.require(of), expires=now + kept, endpoint=False)
+    project.make(name, project.require(of), expires=branches.expiry(now, kept), endpoint=False)
     output.say(f"the branch is {name}")
 
 

@@ -9,7 +9,7 @@ from ops.clouds.neon import Project, moment
 from ops.clouds.neon_resources import Branch
 from ops.confirmation import confirmed
 from ops.database import Neon
-from ops.errors import ConfigurationError
+from ops.errors import ConfigurationError, ServiceError
 from ops.steps import Step, Steps, plan
 
 NEVER = "never"
@@ -25,12 +25,10 @@ def deleting(described: Neon, project: Project, name: str, there: Branch | None,
         there: the branch; None: there is none.
         confirm: see ``neon.branch``.
     """
-    if name == described.branch:
-        raise ConfigurationError(f"{name} is the branch of {runner.environment().name} itself", "It is never deleted")
     if there is None:
         output.say(f"there is no branch {name} already")
         return
-    if why := needed(there, project.branches()):
+    if why := needed(there, project.branches(), described.branch):
         raise ConfigurationError(f"the branch {name} cannot be deleted: {why}", "Look at deploys/branches.py")
     confirmed(runner.environment(), confirm)
     words = f"Delete the branch {name}, with all that is in it"
@@ -38,14 +36,17 @@ def deleting(described: Neon, project: Project, name: str, there: Branch | None,
     yield Step(words, lambda: project.delete(there))
 
 
-def needed(branch: Branch, known: list[Branch]) -> str:
+def needed(branch: Branch, known: list[Branch], own: str) -> str:
     """Why a branch is not deleted, in words; empty: nothing speaks against it.
 
     Args:
         branch: which.
         known: all of its project.
+        own: the name of the environment's.
     """
     children = [one.name for one in known if one.parent == branch.id]
+    if branch.name == own:
+        return "it is the branch of the environment itself"
     if branch.default:
         return "it is the project's default branch"
     if children:
@@ -77,20 +78,34 @@ def making(project: Project, name: str, of: Branch, at: str | None, expires: str
     yield Step(words, lambda: project.make(name, of, point, until, endpoint))
 
 
-def changing(project: Project, there: Branch, expires: str | None, endpoint: bool) -> Steps:
+def changing(
+    described: Neon, project: Project, there: Branch, expires: str | None, endpoint: bool, confirm: str | None
+) -> Steps:
     """Let a branch expire when it is to, and have what it runs on.
 
     Args:
+        described: the environment's database.
         project: where.
         there: the branch.
-        expires: see ``neon.branch``.
+        expires: see ``neon.branch``, as ``confirm``.
         endpoint: whether it is to have one.
+        confirm: the environment's name.
     """
+    if there.state == "init":
+        raise ServiceError(
+            f"the branch {there.name} is there, and Neon has not made it whole", "Delete it, or look at Neon's console"
+        )
     serves = any(one.kind == "read_write" for one in project.endpoints(there))
     until = None if expires in (None, NEVER) else _expiry(str(expires), there.created)
     same = there.expires is until or (
         until is not None and there.expires is not None and abs(there.expires - until) <= timedelta(seconds=clock.SKEW)
     )
+    if until and not same:
+        if there.name == described.branch:
+            raise ConfigurationError(
+                f"{there.name} is the branch of {runner.environment().name} itself", "It never expires"
+            )
+        confirmed(runner.environment(), confirm)
     if expires is not None and not same:
         words = f"Let the branch {there.name} {f'expire at {clock.iso(until)}' if until else 'expire never'}"
         plan(words)
@@ -112,12 +127,19 @@ def refuse_another(project: Project, there: Branch, of: Branch, at: str | None) 
             "Delete it first, or name another; or say parent=…",
         )
     point = None if at is None else moment(str(at))
-    if point is not None and point not in (there.at, there.lsn):
+    if point is not None and not _same(point, there):
         when = clock.iso(there.at) if there.at else there.lsn or "a time that Neon does not tell"
         raise ConfigurationError(
             f"there is a branch {there.name} already, of {of.name} as of {when}, not {shown(point)}",
             "Delete it first, or name another",
         )
+
+
+def _same(point: str | datetime, there: Branch) -> bool:
+    """Whether a branch was made of a point: Neon tells times by the second, and LSNs in capitals."""
+    if isinstance(point, str):
+        return there.lsn is not None and there.lsn.upper() == point.upper()
+    return there.at is not None and abs(there.at - point) <= timedelta(seconds=1)
 
 
 def _expiry(given: str, since: datetime) -> datetime:

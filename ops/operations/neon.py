@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from ops.clouds.neon import Project, moment
 from ops.clouds.neon_resources import Branch
 from ops.confirmation import confirmed
 from ops.database import Neon
-from ops.errors import ConfigurationError
+from ops.errors import ConfigurationError, OpsError
 from ops.operations import branching
 from ops.steps import Step, Steps, on_runner, plan
 
@@ -39,7 +40,7 @@ def branch(
     + at: the time or LSN of the parent's history; none: as the parent is now
     + expires: when Neon deletes it by itself: ``7d`` after it was made, or a time; ``never``; none: left as it is
     + endpoint: whether it needs something to run on, without which nobody can connect; what is there stays
-    + confirm: the environment's name, where it is protected and a branch is to be deleted
+    + confirm: the environment's name, where it is protected and a branch that is there is to be deleted, or to expire
 
     **Example:**
 
@@ -59,7 +60,7 @@ def branch(
         yield from branching.making(project, name, of, at, expires, serves)
     else:
         branching.refuse_another(project, there, of, at)
-        yield from branching.changing(project, there, expires, serves)
+        yield from branching.changing(described, project, there, expires, serves, confirm)
 
 
 @operation()
@@ -89,6 +90,11 @@ def restore(
     if target.id == origin.id and point is None:
         raise ConfigurationError(f"{branch} is what it is already", "Say to which earlier time or LSN: at=…")
     if keep_as and (kept := project.branch(str(keep_as))):
+        if kept.id in (target.id, origin.id) or (origin.id != target.id and target.parent != origin.id):
+            raise ConfigurationError(
+                f"there is a branch {kept.name} already, which is not what {branch} had before",
+                "Name another: keep_as=…",
+            )
         output.say(f"{branch} was restored already: what it had until then is {kept.name}")
         return
     confirmed(runner.environment(), confirm)
@@ -111,6 +117,11 @@ def restoring(
         at: see ``restore``.
         keep_as: the name of the content until now; None: one that says when the branch was restored.
     """
+    if target.protected and target.parent == source.id:
+        raise ConfigurationError(
+            f"{target.name} is a branch of {source.name} and protected, and Neon resets no branch that it protects",
+            "First: neon.protect with protected=false",
+        )
     as_of = "" if at is None else f" as of {branching.shown(at)}"
     stays = "; it expires no more" if source.expires and source.id != target.id else ""
     words = (
@@ -123,7 +134,13 @@ def restoring(
             project.change(source, expires_at=None)  # Neon restores from no branch that is going to be deleted
         # The time after which this run began, by which the one that goes on with it knows.
         kept = keep_as or branches.kept_name(target.name, clock.stamp(clock.now()))
-        project.restore(target, source, at, kept)
+        try:
+            project.restore(target, source, at, kept)
+        except OpsError:
+            if stays and source.expires and source.expires > clock.now():
+                with suppress(OpsError):  # the first one is told
+                    project.change(source, expires_at=source.expires)
+            raise
         recorder.know(restored={"branch": target.name, "from": source.name}, kept=kept)
         output.say(f"what {target.name} had is kept as the branch {kept}")
 
@@ -168,12 +185,13 @@ def reset(branch: str, confirm: str | None = None) -> Steps:
 
 @operation()
 @on_runner
-def protect(branch: str, protected: bool = True) -> Steps:
+def protect(branch: str, protected: bool = True, confirm: str | None = None) -> Steps:
     """
     Have Neon protect a branch from being deleted and reset, or not. No change where it is so already.
 
     + branch: its name
     + protected: whether it is to be
+    + confirm: the environment's name, where it is protected itself and the branch is to be no more
 
     **Example:**
 
@@ -192,6 +210,8 @@ def protect(branch: str, protected: bool = True) -> Steps:
             f"{branch} expires at {clock.iso(there.expires)}, and Neon protects no branch that expires",
             "First: neon.branch with expires=never",
         )
+    if not wanted:
+        confirmed(runner.environment(), confirm)
     words = f"{'Protect' if wanted else 'Protect no more'} the branch {branch}"
     plan(words)
     yield Step(words, lambda: project.change(there, protected=wanted))
@@ -199,13 +219,14 @@ def protect(branch: str, protected: bool = True) -> Steps:
 
 @operation()
 @on_runner
-def endpoint(branch: str, state: str = "active") -> Steps:
+def endpoint(branch: str, active: bool = True, confirm: str | None = None) -> Steps:
     """
     Start what a branch runs on, or suspend it, which cuts off who is connected; the next who connects starts it again.
     No change where it is so already; a branch without gets one to be started.
 
     + branch: its name
-    + state: ``active`` or ``idle``
+    + active: whether it is to run
+    + confirm: the environment's name, where it is protected and its own branch is to be suspended
 
     **Example:**
 
@@ -213,22 +234,23 @@ def endpoint(branch: str, state: str = "active") -> Steps:
 
         neon.endpoint(name="Warm up the preview", branch="preview")
     """
-    if state not in ("active", "idle"):
-        raise ConfigurationError(f"state={state} is not known", "Write active, or idle")
-    project = Project(on_neon())
+    wanted, described = _bool("active", active), on_neon()
+    project = Project(described)
     there = project.require(str(branch))
     found = next((one for one in project.endpoints(there) if one.kind == "read_write"), None)
-    if found is None and state == "active":
+    if found is None and wanted:
         words = f"Give the branch {branch} an endpoint"
         plan(words)
         yield Step(words, lambda: project.serve(there))
         return
-    if found is None or found.state == state:
-        output.say(f"{branch} is {state} already" if found else f"nothing runs on {branch}")
+    if found is None or found.state == ("active" if wanted else "idle"):
+        output.say(f"{branch} is {found.state} already" if found else f"nothing runs on {branch}")
         return
-    words = f"{'Start' if state == 'active' else 'Suspend'} {found.id}, which the branch {branch} runs on"
+    if not wanted and there.name == described.branch:
+        confirmed(runner.environment(), confirm)
+    words = f"{'Start' if wanted else 'Suspend'} {found.id}, which the branch {branch} runs on"
     plan(words)
-    yield Step(words, lambda: project.start(found) if state == "active" else project.suspend(found))
+    yield Step(words, lambda: project.start(found) if wanted else project.suspend(found))
 
 
 def on_neon() -> Neon:

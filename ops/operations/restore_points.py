@@ -52,34 +52,41 @@ def looked(branch: str | None, migration: str | None) -> dict[str, Any]:
     return runner.ask("branch", branch=branch, migration=migration)
 
 
-def going_back(known: Mapping[str, Any]) -> Steps:
+def going_back(known: Mapping[str, Any], restored: bool = False) -> Steps:
     """The steps of ``gone_back``.
 
     Args:
         known: what ``looked`` answered.
+        restored: whether the branch was restored already, so that only the proof is left.
     """
     described, name = neon.on_neon(), known["branch"]["name"]
     project = Project(described)
-    own, source = project.require(described.branch), project.require(name)
-    yield from neon.restoring(project, own, source)
-    words = f"Prove that {own.name} is as {name} is"
+    if not restored:
+        yield from neon.restoring(project, project.require(described.branch), project.require(name))
+    words = f"Prove that {described.branch} is as {name} is"
     plan(words)
     yield Step(words, lambda: _proven(project, name))
 
 
-def went_back(since: str) -> bool:
-    """Whether the environment's branch was restored after a time, which the name of what it had tells.
+def went_back(name: str, since: str) -> bool:
+    """Whether the environment's branch was restored from another after a time, which the name of what it had tells.
 
     Args:
+        name: of the other.
         since: as in a record.
     """
     described, began = neon.on_neon(), clock.parse_iso(since)
-    restored = (branches.kept(one.name, described.branch) for one in Project(described).branches())
+    project = Project(described)
+    # What was undone since is made of what it had.
+    if project.require(described.branch).parent != project.require(name).id:
+        return False
+    restored = (branches.kept(one.name, described.branch) for one in project.branches())
     return any(time is not None and time >= began for time in restored)
 
 
 def _proven(project: Project, name: str) -> None:
     here, described = runner.environment(), neon.on_neon()
+    project.settled(described.branch)
     before, after = described.plain().url, project.uri(described.branch)
     if before is None or before.reveal() != after.reveal():
         raise ServiceError(

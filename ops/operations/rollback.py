@@ -172,7 +172,7 @@ def database_back() -> Steps:
         yield from failures.noted("the database", databases.restoring(made.loss))
     if made.database == "branch" and runner.is_runner():
         assert made.loss is not None
-        yield from failures.noted("the database", restore_points.going_back(made.loss))
+        yield from failures.noted("the database", restore_points.going_back(made.loss, made.restored))
 
 
 @operation()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyinfra import inventory
@@ -51,14 +51,21 @@ def decided(found: list[Way], asked: str, backup: str | None, branch: str | None
         loss = runner.ask("loss", backup=backup, migration=expected)
     elif database == "branch":
         loss = restore_points.looked(branch, expected)
-    if loss is not None and resumes is not None and _is_done(database, loss, resumes):
-        database, loss = "keep", None  # the run that this one goes on with has come as far as this
-    return Plan(tuple(found), database, expected, None if undo is None else tuple(undo), loss)
+    known = None if undo is None else tuple(undo)
+    if loss is not None and resumes is not None and _is_done(database, loss, resumes, undo):
+        # The run that this one goes on with has come as far as this. A swap was proved before it was done.
+        if database == "branch":
+            return Plan(tuple(found), database, expected, known, loss, restored=True)
+        database, loss = "keep", None
+    return Plan(tuple(found), database, expected, known, loss)
 
 
-def _is_done(database: str, loss: Mapping[str, Any], resumes: record.Run) -> bool:
+def _is_done(
+    database: str, loss: Mapping[str, Any], resumes: record.Run, undo: Sequence[Mapping[str, Any]] | None
+) -> bool:
     if database == "branch":
-        return restore_points.went_back(resumes.started)
+        # It may have been undone since, by hand.
+        return undo is not None and not undo and restore_points.went_back(loss["branch"]["name"], resumes.started)
     current = loss["current"]
     swapped = current.get("restored") == loss["backup"]["id"] and "undone" not in current
     return swapped and bool(current.get("proven", "") >= resumes.started)

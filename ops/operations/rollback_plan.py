@@ -15,6 +15,7 @@ _DATABASE = {
     "branch": "its branch on Neon goes back to a restore point; what it has now is kept as a branch of its own",
     "restore": "a backup takes the database's place; the database that is there now is kept under another name",
 }
+_WENT_BACK = "it went back in a run that was cut; that it did is proved now"
 _IF_IT_FAILS = (
     "if it fails: what comes after is left as it is, nginx shows its maintenance page where it can, and the same "
     "command, typed again, goes on from there"
@@ -38,8 +39,8 @@ def render(made: Plan, environment: str, width: int = table.WIDTH) -> str:
         parts.append(_table(title, ["migration", "for old code", "why"], rows, width))
     elif made.undo is None:
         parts.append("which migrations were applied since then is not known")
-    parts += wrap(f"database: {_DATABASE[made.database]}", width)
-    if made.loss is not None:
+    parts += wrap(f"database: {_WENT_BACK if made.restored else _DATABASE[made.database]}", width)
+    if made.loss is not None and not made.restored:
         parts.append(loss.render(dict(made.loss), width))
     if made.took is not None:
         parts.append(f"the last rollback took {made.took:.0f} s")

@@ -107,7 +107,10 @@ def _candidates(request: Request) -> Iterator[tuple[Branch, psycopg.Connection]]
     for branch in found:
         if branch.name == request.neon.branch:
             raise ConfigurationError(f"{branch.name} is the branch of {request.environment} itself", "Name another")
-        if branch.expires is None or branch.expires > clock.now():
+        if branch.state == "init":
+            if request.branch is not None:
+                raise ServiceMissing(f"Neon has not made the branch {branch.name} whole", "Name another")
+        elif branch.expires is None or branch.expires > clock.now():
             project.serve(branch)
             with closing(connect(elsewhere(request.neon, branch.name, request.database))) as connection:
                 yield branch, connection

@@ -27,7 +27,7 @@ def restore_point(neon: Neon, environment: str) -> str:
     """
     project, now = Project(neon), clock.now()
     name = str(branches.Made(branches.RESTORE_POINT, environment, now))
-    expires = now + timedelta(seconds=clock.duration(neon.restore_points))
+    expires = branches.expiry(now, timedelta(seconds=clock.duration(neon.restore_points)))
     project.make(name, project.require(neon.branch), expires=expires, endpoint=False)
     say(f"the restore point on Neon is the branch {name}, until {clock.iso(expires)}")
     return name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import IO
 
@@ -138,8 +138,11 @@ class OfBranch(Origin):
                 self.major = connection.info.server_version // 10000
                 self.locale = locale(connection)
             yield self
-        finally:
-            self._project.delete(branch)
+        except BaseException:
+            with suppress(OpsError):  # it expires; the first failure is told
+                self._project.delete(branch)
+            raise
+        self._project.delete(branch)
 
     @contextmanager
     def archive(self, pulse: Pulse) -> Iterator[IO[bytes]]:
