@@ -197,7 +197,8 @@ def _parse(url: Secret) -> dict[str, str]:
     except ProgrammingError:
         # libpq's message quotes the URL, password included.
         raise ConfigurationError(
-            f"{url!r} is not a connection URL", "It reads postgresql://user:password@host:port/database"
+            f"{url!r} is not a connection URL",
+            "It reads postgresql://user:password@host:port/database; in a password @ is %40, # %23, / %2F, % %25",
         ) from None
 
 

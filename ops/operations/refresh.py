@@ -100,7 +100,9 @@ def classified(backup: str | None = None) -> Steps:
     if not answer["lines"]:
         output.say(f"every column of {answer['source']} has a rule")
         return
-    output.table("\n".join([_PROPOSAL, *answer["lines"]]))
+    needed = [name for name in ("Json", "Noise", "Shift") if any(f": {name}(" in line for line in answer["lines"])]
+    imports = [f"they need: from ops import {', '.join(needed)}"] if needed else []
+    output.table("\n".join([_PROPOSAL, *imports, *answer["lines"]]))
     output.attach("proposed", answer["lines"])
     output.say(f"{answer['columns']} columns of {answer['source']} have no rule yet")
     yield from ()

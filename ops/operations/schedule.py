@@ -290,7 +290,10 @@ def _keeper() -> Keeper:
     if not keeper.root:
         raise ConfigurationError(f"only root can install jobs on {host.name}", "Add --sudo")
     if keeper.kind == "none":
-        raise ConfigurationError(f"{host.name} has neither systemd nor cron", "docs/schedule.md has other ways")
+        raise ConfigurationError(
+            f"{host.name} has neither systemd (/run/systemd/system) nor cron (cron or crond, and /etc/cron.d)",
+            "docs/schedule.md has other ways",
+        )
     if not keeper.flock:
         raise ConfigurationError(f"{host.name} has no flock", "Install util-linux there")
     return keeper

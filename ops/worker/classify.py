@@ -18,7 +18,7 @@ from ops.worker.catalogue import Catalogue
 from ops.worker.connection import connect
 from ops.worker.drill import scratch_name
 from ops.worker.masking.classification import into, is_key, literal, named, origin, quoted
-from ops.worker.masking.likely import Likely, likely
+from ops.worker.masking.likely import Likely, likely, whole
 from ops.worker.masking.survey import TEXTS, Column, Survey, Table
 from ops.worker.origin import opened, surveyed
 from ops.worker.pulse import Pulse
@@ -98,7 +98,9 @@ def proposed(connection: psycopg.Connection, found: Survey, masking: Masking) ->
         if not new:
             continue
         told = [proposals.line(column, name) for column in new]
-        begin, end = ([into(name)], []) if known else ([f"{literal(quoted(name))}: {{"], ["},"])
+        better = whole(name.table)
+        rather = f"  # by its name: is it not rather {better}?" if better else ""
+        begin, end = ([into(name)], []) if known else ([f"{literal(quoted(name))}: {{{rather}"], ["},"])
         lines += [*begin, *(f"    {line}" for line in told), *end]
         columns += len(told)
     return lines, columns

@@ -42,7 +42,7 @@ def run(request: Request) -> dict[str, Any]:
                 mark(connection, name, holds="yes")
             there = [one for one in dict.fromkeys(names) if exists(connection, one)]
         for one in there:
-            say(f"dropping {one}, which an earlier refresh had kept")
+            say(f"dropping {one}: one way back is enough")
             drop(request.database, one)
         left = scratch_name(catalogue, SCRATCH)
         with closing(connect(scratch)) as connection:

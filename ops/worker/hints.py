@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _HINTS = {
     "server version mismatch": "Install the client tools of the server's version on the runner",
+    'FATAL:  role "': "Check the user's name in the environment",
     "password authentication failed": "Check the password in the environment's secret",
     "no password supplied": "Name the password in the environment: password=secret(…)",
     "Connection refused": "Is the server running, and are host and port right?",

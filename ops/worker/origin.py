@@ -13,6 +13,7 @@ from psycopg import sql
 from ops import branches, clock
 from ops.clouds.neon import Project
 from ops.database import Postgres
+from ops.errors import OpsError
 from ops.refresh import BackupOf, BranchOf
 from ops.stores import open_store
 from ops.worker import tools

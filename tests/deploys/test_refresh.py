@@ -411,6 +411,7 @@ def test_rules_are_proposed_by_name_type_and_values_of_which_none_is_shown(stagi
             " 'sk_live_0123456789abcdef' || n, 'met at the fair, wants ' || n, n, n % 5, 's' || n % 3 || '@corp.test'"
             " FROM generate_series(1, 300) n"
         )
+        connection.execute("CREATE TABLE web_sessions (token uuid PRIMARY KEY, seen timestamptz)")
     assert staging.production.ask("dump").code == 0
     assert staging.production.ask("drill").code == 0
     before = staging.databases()
@@ -425,7 +426,10 @@ def test_rules_are_proposed_by_name_type_and_values_of_which_none_is_shown(stagi
     assert '"person_id": "keep",  # integer: by its name it refers to rows' in lines
     assert '"stars": "keep",  # integer: 5 different values among 300: is it a kind or a state?' in lines
     assert '"seller": "fake email",  # text: 100% of 300 values look like e-mail addresses' in lines
-    assert "8 columns of test/" in run.stderr
+    assert "10 columns of test/" in run.stderr
+    assert '"public.web_sessions": {  # by its name: is it not rather "empty"?' in lines
+    assert '"token": "hash",  # uuid: by its name it tells who somebody is' in lines
+    assert "they need: from ops import Shift" in run.stderr
     assert "corp.test" not in run.stderr
     assert "sk_live" not in run.stderr
     assert staging.databases() == before

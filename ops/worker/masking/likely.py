@@ -45,10 +45,10 @@ def likely(column: Column, key: bool) -> Likely:
         key: whether other rows refer to it, or it to others, or it is what rows are told apart by.
     """
     type, name = column.type, column.name.lower()
-    if key and type.name in (*INTEGERS, "uuid"):
-        return Likely('"keep"', "it numbers rows")
     if type.name in (*INTEGERS, "uuid") and (_SECRET.search(name) or re.search(_PHONE, name)):
         return Likely('"hash"', "by its name it tells who somebody is")
+    if key and type.name in (*INTEGERS, "uuid"):
+        return Likely('"keep"', "it numbers rows")
     if type.name in (*INTEGERS, "uuid") and _ID.search(name):
         return Likely('"keep"', "by its name it refers to rows")
     if type.name in TEXTS:
@@ -83,3 +83,16 @@ def _text(column: Column, key: bool) -> Likely:
         if re.search(pattern, name) and kind in kinds and (room is None or room >= LONGEST[kind]):
             return Likely(f'"fake {kind}"', "by its name")
     return Likely('"fake text"', "a short text" if room is not None and room < SHORT else "a text")
+
+
+def whole(table: str) -> str | None:
+    """What may be better for a table than rules for its columns, by its name; None: nothing.
+
+    Args:
+        table: its name, without the schema.
+    """
+    if re.search("api_?key|credential", table.lower()):
+        return '"own", or "empty"'
+    if re.search("session|token|outbox|inbox|web_?hook|queue|job|otp|invite", table.lower()):
+        return '"empty"'
+    return None

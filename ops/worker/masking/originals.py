@@ -111,8 +111,9 @@ def survivors(source: Postgres, target: Postgres, masking: Masking, keys: Survey
     survived = [one for one in survived if not one.found.startswith(_DEFINITION)]
     if not survived:
         return
+    columns = len({one.masked for one in survived})
     left = OriginalsLeft(
-        f"values of {len({one.masked for one in survived})} masked columns are in the masked database: {survived[0]}",
+        f"values of {columns} masked column{'s' if columns > 1 else ''} are in the masked database: {survived[0]}",
         "Mask that column too; where it is by chance, as with names of cities, name it in Masking(common=…)",
     )
     left.report = {"survivors": [str(one) for one in survived]}
