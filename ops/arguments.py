@@ -100,6 +100,7 @@ def check() -> None:
         _options_are_known(typed["data"], deploys)
         _somebody_can_answer(typed)
         click.get_current_context().call_on_close(_require_hosts)
+        _decline_is_no_success()
         if typed["json_output"]:
             click.get_current_context().call_on_close(_print_json_of_failure)
     if typed["dry"]:
@@ -109,7 +110,11 @@ def check() -> None:
 def _environment_exists(name: str) -> None:
     if Path(name).exists() or any(mark in name for mark in "@,:."):
         return  # a file, or hosts in one of pyinfra's other ways of writing them
-    known = sorted(path.stem for path in Path("inventories").glob("*.py"))
+    files = sorted(path.stem for path in Path("inventories").glob("*.py"))
+    if name in files:
+        file = f"inventories/{name}.py"
+        raise ConfigurationError(f"there is no {name} here", f"Type pyinfra {file} …, or once: ln -s {file} {name}")
+    known = [one for one in files if Path(one).exists()] or files
     raise ConfigurationError(
         f"there is no environment {name}", f"{_suggested(name, known)}There are: {', '.join(known)}"
     )
@@ -135,6 +140,22 @@ def _somebody_can_answer(typed: dict[str, Any]) -> None:
         raise ConfigurationError("--json asks nobody, so nothing would be done", "Add -y, or --dry for the plan alone")
     if not (typed["yes"] or typed["dry"] or typed["json_output"] or _only_shows(typed) or sys.stdin.isatty()):
         raise ConfigurationError("there is no terminal on which to ask before anything is done", "Add -y, or --dry")
+
+
+def _decline_is_no_success() -> None:
+    """Whoever types y where pyinfra waits for Enter has nothing done, and must not take it for success."""
+    from pyinfra_cli import cli
+
+    ask = cli._do_confirm
+
+    def asked(words: str) -> bool:
+        agreed = ask(words)
+        if not agreed:
+            click.echo("--> nothing was done: press Enter alone to go on, Ctrl-C not to", err=True)
+            click.get_current_context().call_on_close(lambda: sys.exit(1))
+        return bool(agreed)
+
+    cli._do_confirm = asked
 
 
 def _require_hosts() -> None:

@@ -114,7 +114,10 @@ def secrets() -> Steps:
     new = [name for name, value in known.items() if there.get(name) != f"{_digest(value)} 600 {owner}"]
     old = sorted(there.keys() - known.keys() - set(missing))
     for name in missing:
-        output.say(f"The secret {name} is not found here; {'the one' if name in there else 'none'} is on {host.name}")
+        if name in there:
+            output.say(f"The secret {name} is not found here; the one that is on {host.name} stays")
+        else:
+            output.say(f"The secret {name} is nowhere: what needs it will fail. Set it, and type this again")
     if not new and not old:
         output.say(f"{len(known)} secrets are in {directory}")
         return

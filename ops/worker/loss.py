@@ -132,9 +132,10 @@ def _able(connection: psycopg.Connection, database: Postgres) -> int:
     assert row is not None
     role, may, size, owner = row
     if not may:
+        member = "" if role == owner else f"; GRANT {owner} TO {role}"
         raise DatabaseError(
             f"{role} may not swap {database.name()}, which {owner} owns",
-            f"As a superuser, type in psql: ALTER ROLE {role} CREATEDB; GRANT {owner} TO {role}",
+            f"As a superuser, type in psql: ALTER ROLE {role} CREATEDB{member}",
         )
     feeds = [str(name) for (name,) in connection.execute(_SUBSCRIPTIONS)]
     if feeds:
