@@ -127,7 +127,9 @@ class World:
         done = self.line.run("--json", "deploys/verify.py")
         results = json.loads(done.stdout)["results"]["checks"]
         bad = {f"{one['check']}: {one['what']}".removesuffix(": ") for one in results if one["outcome"] != "pass"}
-        assert done.returncode == (1 if bad else 0), done.stderr
+        # A service that is just starting is a warning, which a slow machine sees for longer.
+        worse = any(one["outcome"] not in ("pass", "warn") for one in results)
+        assert done.returncode == (1 if worse else 0), done.stderr
         return bad
 
     def triage(self) -> str:
