@@ -114,40 +114,35 @@ class Keys(FactBase[dict[str, str]]):
         return {name: told for name, _, told in (line.partition(" ") for line in output)}
 
 
-class Found(FactBase[list[str]]):
-    """The paths that match patterns of the shell's, of which only ``*`` is not taken literally."""
+class _Lines(FactBase[list[str]]):
+    """What a command prints, line by line."""
 
     @override
     @staticmethod
     def default() -> list[str]:
         return []
+
+    @override
+    def process(self, output: list[str]) -> list[str]:
+        return output
+
+
+class Found(_Lines):
+    """The paths that match patterns of the shell's, of which only ``*`` is not taken literally."""
 
     @override
     def command(self, patterns: Sequence[str]) -> str:
         quoted = ("*".join(map(shlex.quote, pattern.split("*"))) for pattern in patterns)
         return f"ls -d {' '.join(quoted)} 2>/dev/null || true"
 
-    @override
-    def process(self, output: list[str]) -> list[str]:
-        return output
 
-
-class Told(FactBase[list[str]]):
+class Told(_Lines):
     """What the files that match patterns say they are about, each once."""
-
-    @override
-    @staticmethod
-    def default() -> list[str]:
-        return []
 
     @override
     def command(self, patterns: Sequence[str]) -> str:
         quoted = ("*".join(map(shlex.quote, pattern.split("*"))) for pattern in patterns)
         return f"sed -n {shlex.quote(f's/^{MARK}//p')} {' '.join(quoted)} 2>/dev/null | sort -u; true"
-
-    @override
-    def process(self, output: list[str]) -> list[str]:
-        return output
 
 
 class Running(FactBase[list[str]]):
