@@ -28,6 +28,23 @@ _SETTLED = ("ready", "archived")
 _LSN = re.compile(r"^[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}$")
 
 
+class _Waiting:
+    """For something at Neon to come to its end, looked at less and less often."""
+
+    def __init__(self) -> None:
+        self._deadline = time.monotonic() + PATIENCE
+        self._pause = PAUSE
+
+    def over(self) -> bool:
+        """Whether it took too long."""
+        return time.monotonic() > self._deadline
+
+    def pause(self) -> None:
+        """Until the next look."""
+        time.sleep(self._pause)
+        self._pause = min(self._pause * 1.5, 3.0)
+
+
 class Project:
     """A project.
 
@@ -89,14 +106,13 @@ class Project:
             ServiceError: it takes too long.
             OpsError: there is none, or Neon does not tell.
         """
-        deadline, pause = time.monotonic() + PATIENCE, PAUSE
+        waiting = _Waiting()
         while (found := self.require(name)).state not in _SETTLED:
-            if time.monotonic() > deadline:
+            if waiting.over():
                 raise ServiceError(
                     f"the branch {name} is {found.state} after {PATIENCE:.0f} s", "Look at it in Neon's console"
                 )
-            time.sleep(pause)
-            pause = min(pause * 1.5, 3.0)
+            waiting.pause()
         return found
 
     def make(
@@ -263,7 +279,7 @@ class Project:
         return answer
 
     def _finish(self, operation: dict[str, Any], words: str) -> None:
-        deadline, pause = time.monotonic() + PATIENCE, PAUSE
+        waiting = _Waiting()
         while operation["status"] not in _DONE:
             if operation["status"] in _BAD:
                 why = f": {operation['error']}" if operation.get("error") else ""
@@ -271,13 +287,12 @@ class Project:
                     f"{words}: Neon's operation {operation['action']} is {operation['status']}{why}",
                     f"Look at the branch in Neon's console; the operation is {operation['id']}",
                 )
-            if time.monotonic() > deadline:
+            if waiting.over():
                 raise ServiceError(
                     f"{words}: Neon's operation {operation['action']} is {operation['status']} after {PATIENCE:.0f} s",
                     f"It may still end well: look at the operation {operation['id']}, then run this again",
                 )
-            time.sleep(pause)
-            pause = min(pause * 1.5, 3.0)
+            waiting.pause()
             operation = self._api.ask("GET", f"{self._path}/operations/{operation['id']}")["operation"]
 
 

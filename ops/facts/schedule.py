@@ -127,13 +127,17 @@ class _Lines(FactBase[list[str]]):
         return output
 
 
+def _quoted(patterns: Sequence[str]) -> str:
+    """Patterns as words of the shell, of which only ``*`` is not taken literally."""
+    return " ".join("*".join(map(shlex.quote, pattern.split("*"))) for pattern in patterns)
+
+
 class Found(_Lines):
     """The paths that match patterns of the shell's, of which only ``*`` is not taken literally."""
 
     @override
     def command(self, patterns: Sequence[str]) -> str:
-        quoted = ("*".join(map(shlex.quote, pattern.split("*"))) for pattern in patterns)
-        return f"ls -d {' '.join(quoted)} 2>/dev/null || true"
+        return f"ls -d {_quoted(patterns)} 2>/dev/null || true"
 
 
 class Told(_Lines):
@@ -141,8 +145,7 @@ class Told(_Lines):
 
     @override
     def command(self, patterns: Sequence[str]) -> str:
-        quoted = ("*".join(map(shlex.quote, pattern.split("*"))) for pattern in patterns)
-        return f"sed -n {shlex.quote(f's/^{MARK}//p')} {' '.join(quoted)} 2>/dev/null | sort -u; true"
+        return f"sed -n {shlex.quote(f's/^{MARK}//p')} {_quoted(patterns)} 2>/dev/null | sort -u; true"
 
 
 class Running(FactBase[list[str]]):
