@@ -124,6 +124,12 @@ def exists(connection: psycopg.Connection, database: str) -> bool:
     return connection.execute("SELECT FROM pg_database WHERE datname = %s", [database]).fetchone() is not None
 
 
+def beginning(connection: psycopg.Connection, start: str) -> list[str]:
+    """The databases whose names begin so, the last one first: the newest, where what follows is a time."""
+    query = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY datname DESC"
+    return [str(found) for (found,) in connection.execute(query, [start])]
+
+
 def mark(connection: psycopg.Connection, database: str, **told: str) -> None:
     """Write down something about a database, at the end of its comment."""
     comment, known = _commented(connection, database)

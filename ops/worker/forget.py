@@ -5,11 +5,9 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Any
 
-import psycopg
-
 from ops.lock import Lock
 from ops.stores import open_store
-from ops.worker.attributes import exists, mark, marks
+from ops.worker.attributes import beginning, exists, mark, marks
 from ops.worker.beside import LOCK
 from ops.worker.catalogue import Catalogue
 from ops.worker.connection import connect
@@ -38,7 +36,7 @@ def run(request: Request) -> dict[str, Any]:
             replaced = marks(connection, here.get("before", "")) if "masked" in here else {}
             names = [replaced[what] for what in ("before", "undone") if "masked" in replaced and what in replaced]
             if "masked" in here:
-                names += [one for one in _undone(connection, name) if "masked" in marks(connection, one)]
+                names += [one for one in beginning(connection, f"{name}_undone_") if "masked" in marks(connection, one)]
                 mark(connection, name, holds="yes")
             there = [one for one in dict.fromkeys(names) if exists(connection, one)]
         for one in there:
@@ -52,9 +50,3 @@ def run(request: Request) -> dict[str, Any]:
             drop(scratch, left)
             there.append(left)
     return {"changed": bool(there), "dropped": there}
-
-
-def _undone(connection: psycopg.Connection, name: str) -> list[str]:
-    """What was swapped in and back again."""
-    query = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY datname"
-    return [str(found) for (found,) in connection.execute(query, [f"{name}_undone_"])]

@@ -73,7 +73,7 @@ class _Granting:
         for key, one in there.items():
             if one.powerful and key not in known:
                 # Whoever may run it has the rights of its owner.
-                self._do(sql.SQL("REVOKE ALL ON {} FROM PUBLIC").format(_spelled(one)), f"everybody off {one.name}")
+                self._close(one)
                 self._left.append(f"{one.name} runs with the rights of its owner and is new: only he may run it")
         for table, column, what, whom, on in self._old.execute(_COLUMNS).fetchall():
             if any((kind, table) in there for kind in ("TABLE", "VIEW", "MATERIALIZED VIEW", "FOREIGN TABLE")):
@@ -88,10 +88,14 @@ class _Granting:
 
     def _object(self, one: Object, grants: tuple[Grant, ...]) -> None:
         if _KINDS.get(one.kind, one.kind) in _OPEN:
-            self._do(sql.SQL("REVOKE ALL ON {} FROM PUBLIC").format(_spelled(one)), f"everybody off {one.name}")
+            self._close(one)
         for what, whom, on in grants:
             grant = _grant(sql.SQL("{} ON {}").format(sql.SQL(what), _spelled(one)), whom, on)
             self._do(grant, f"{what} on {one.name} for {_of(whom)}")
+
+    def _close(self, one: Object) -> None:
+        """Take from everybody what PostgreSQL gives them."""
+        self._do(sql.SQL("REVOKE ALL ON {} FROM PUBLIC").format(_spelled(one)), f"everybody off {one.name}")
 
     def _do(self, statement: sql.Composed, words: str) -> None:
         try:

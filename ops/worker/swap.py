@@ -20,7 +20,7 @@ from ops.database import Postgres
 from ops.errors import DatabaseError, LockHeld, OpsError
 from ops.lock import Lock
 from ops.stores import open_store
-from ops.worker.attributes import exists, mark, marks
+from ops.worker.attributes import beginning, exists, mark, marks
 from ops.worker.beside import LOCK, beside
 from ops.worker.catalogue import Catalogue
 from ops.worker.connection import connect, failure
@@ -73,7 +73,7 @@ def _undo(database: Postgres, look: bool) -> dict[str, Any]:
     with _elsewhere(database) as connection:
         known = marks(connection, name)
         before = known.get("before")
-        if before is None and (lost := _kept(connection, name)):
+        if before is None and (lost := beginning(connection, f"{name}_before_")):
             raise DatabaseError(
                 f"the comment on {name} does not say any more what it replaced; there are: {', '.join(lost)}",
                 "Rename the one that is meant by hand, or restore a backup",
@@ -171,9 +171,3 @@ def _free(connection: psycopg.Connection, stem: str) -> str:
         if not exists(connection, name):
             return name
         time.sleep(0.2)
-
-
-def _kept(connection: psycopg.Connection, name: str) -> list[str]:
-    """What swaps have kept, the newest first."""
-    query = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY datname DESC"
-    return [str(found) for (found,) in connection.execute(query, [f"{name}_before_"])]
